@@ -1,0 +1,79 @@
+"""The `trtproof` command.
+
+Exit codes: 0 fine, 1 error, 2 usage, 3 inconclusive, 4 not comparable, 5 regression or budget
+missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from trtproof import __version__
+from trtproof.errors import PipelineError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; an error that the user can repair is one line."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        code: int = parsed.command(parsed)
+    except PipelineError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trtproof",
+        description="Turn a PyTorch model into measured, evaluated inference engines.",
+    )
+    parser.add_argument("--version", action="version", version=f"trtproof {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    compose = commands.add_parser(
+        "compose",
+        help="write params.yaml from conf/",
+        description="Write params.yaml from conf/, then check that the settings fit together.",
+    )
+    compose.add_argument("overrides", nargs="*", help="as in model=resnet50 benchmark.rounds=12")
+    compose.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if params.yaml is stale"
+    )
+    compose.set_defaults(command=_compose)
+    why = commands.add_parser(
+        "why",
+        help="say what `dvc repro` will run, and because of which change",
+        description="Run the probe, then say per stage what `dvc repro` will do and why.",
+    )
+    why.set_defaults(command=_why)
+    return parser
+
+
+def _compose(parsed: argparse.Namespace) -> int:
+    from trtproof.compose import require_composed, write_params
+    from trtproof.config import PARAMS_FILE, load_params
+    from trtproof.settings_check import check_settings
+
+    if parsed.check:
+        require_composed(parsed.overrides)
+        changed = False
+    else:
+        changed = write_params(parsed.overrides)
+    check_settings(load_params())
+    print(f"{PARAMS_FILE}: {'written' if changed else 'unchanged'}")
+    return 0
+
+
+def _why(_: argparse.Namespace) -> int:
+    from trtproof.dvc_state import read_states, run_probe
+    from trtproof.why import forecast, render
+
+    run_probe()
+    print(render(forecast(read_states())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,297 @@
+"""The settings of params.yaml as types.
+
+conf/ is their only source; this module neither composes nor defaults them. A stage reads the
+sections that its dvc.yaml entry lists and no others, one `load_section` call each, so that a
+reader (and a test) sees in the script what the result depends on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from trtproof.errors import ConfigError, MissingFileError
+
+PARAMS_FILE = Path("params.yaml")
+
+T = TypeVar("T")
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
+"""A recipe, variant or axis name: it becomes a folder, a DVC stage suffix and a metrics key, so
+it has no dot and no slash."""
+
+Positive = Annotated[int, Meta(ge=1)]
+NonNegative = Annotated[int, Meta(ge=0)]
+PositiveFloat = Annotated[float, Meta(gt=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Refuse unknown keys everywhere: a misspelt setting must not be a silent default."""
+
+
+class TargetConfig(_Section, frozen=True):
+    """Conf/target: the user's choice of device, and which backends must be measurable here."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    gpu_index: NonNegative
+    require: list[str]
+
+
+class InputConfig(_Section, frozen=True):
+    """One model input; `shape` mixes extents and axis names.
+
+    `low` and `high` (excluded) bound synthetic integers.
+    """
+
+    dtype: Literal["float32", "float16", "int64", "int32", "uint8", "bool"]
+    shape: list[int | str]
+    low: int = 0
+    high: int = 2
+
+
+class AxisConfig(_Section, frozen=True):
+    """The extents that a dynamic axis may take; `opt` is the one engines are tuned for."""
+
+    min: Positive
+    opt: Positive
+    max: Positive
+
+
+class ModelConfig(_Section, frozen=True):
+    """Conf/model: where the model comes from and what it takes."""
+
+    name: Name
+    source: str
+    factory: str | None
+    weights: str | None
+    options: dict[str, Any]
+    files: list[str]
+    inputs: dict[str, InputConfig]
+    outputs: list[str]
+    axes: dict[Name, AxisConfig]
+
+
+class ParityConfig(_Section, frozen=True):
+    """How far an output of the export may be from the model's.
+
+    The error is max|difference| / max|reference|, the cosine that of the flattened outputs.
+    """
+
+    max_relative_error: PositiveFloat
+    min_cosine: Fraction
+
+
+class ExportConfig(_Section, frozen=True):
+    """How the model becomes ONNX."""
+
+    exporter: Literal["dynamo", "legacy"]
+    opset: Positive
+    parity: ParityConfig
+
+
+class DatasetConfig(_Section, frozen=True):
+    """Conf/dataset: one source of samples and its two disjoint splits."""
+
+    name: Name
+    format: str
+    synthetic: bool
+    options: dict[str, Any]
+    files: list[str]
+    calibration: dict[str, Any]
+    evaluation: dict[str, Any]
+
+
+class CalibrateConfig(_Section, frozen=True):
+    """The one data pass that ranges come from."""
+
+    batch: Positive
+    threads: Positive
+
+
+class RecipeConfig(_Section, frozen=True, rename={"pass_name": "pass"}):
+    """Conf/recipe: one setting of one precision pass.
+
+    `source` and `calibration` are artifact folders, one string each because DVC cannot template a
+    list of dependencies; a pass that needs no data repeats its source as `calibration`.
+    """
+
+    pass_name: str
+    source: str
+    calibration: str
+    options: dict[str, Any]
+
+
+class BuildConfig(_Section, frozen=True):
+    """What changes the bytes of a plan."""
+
+    tf32: bool
+    workspace_mib: Positive
+    profiles: list[dict[Name, AxisConfig]]
+    options: dict[str, Any]
+
+
+class RunConfig(_Section, frozen=True):
+    """How a plan is run; changing it rebuilds nothing."""
+
+    cuda_graph: bool
+    threads: NonNegative
+    """Threads of one inference on the CPU; 0 takes every core this process may use."""
+
+
+class VariantConfig(_Section, frozen=True):
+    """Conf/variant: one row of the report."""
+
+    backend: str
+    recipe: str
+    source: str
+    """Artifact folder that the plan is built from: the converted model, or the export for the
+    PyTorch reference."""
+
+    build: BuildConfig
+    run: RunConfig
+
+
+class WarmupConfig(_Section, frozen=True):
+    """How long a worker runs before anything counts, and how its blocks begin."""
+
+    seconds: PositiveFloat
+    cap_seconds: PositiveFloat
+    iterations: Positive
+    block_iterations: NonNegative
+    block_seconds: Annotated[float, Meta(ge=0)]
+
+
+class BenchmarkConfig(_Section, frozen=True):
+    """Conf/benchmark: how much is measured, and of what."""
+
+    profile: Name
+    rounds: Annotated[int, Meta(ge=2)]
+    requests: Positive
+    """Requests in a block, at least; a block also lasts `block_seconds`, and shrinks to fit
+    `max_minutes`."""
+
+    block_seconds: Annotated[float, Meta(ge=0)]
+    max_minutes: PositiveFloat
+    restart_every_rounds: NonNegative
+    """0 keeps the workers for the whole session."""
+
+    batches: Annotated[list[Positive], Meta(min_length=1)]
+    items: Positive
+    """Distinct real samples that requests rotate over."""
+
+    warmup: WarmupConfig
+
+
+class EvaluateConfig(_Section, frozen=True):
+    """How variants are scored."""
+
+    batch: Positive
+    scorers: Annotated[list[str], Meta(min_length=1)]
+    keep_outputs: NonNegative
+    """Samples whose raw outputs are stored for comparison between variants."""
+
+
+class BudgetConfig(_Section, frozen=True):
+    """Conf/budget: what the optimisation must achieve; null is no limit."""
+
+    latency_p50_ms: PositiveFloat | None
+    top1_drop_pp: Annotated[float, Meta(ge=0)] | None
+    speedup_ratio: PositiveFloat | None
+
+
+class Params(_Section, frozen=True):
+    """All of params.yaml."""
+
+    target: TargetConfig
+    pythonpath: list[str]
+    model: ModelConfig
+    dataset: DatasetConfig
+    export: ExportConfig
+    calibrate: CalibrateConfig
+    recipes: dict[Name, RecipeConfig]
+    variants: Annotated[dict[Name, VariantConfig], Meta(min_length=1)]
+    reference: Name
+    benchmark: BenchmarkConfig
+    evaluate: EvaluateConfig
+    budget: BudgetConfig
+
+
+def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """Return params.yaml as plain data.
+
+    Raises:
+        MissingFileError: there is none.
+        ConfigError: it is not a YAML mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise MissingFileError(
+            path, repair="run `trtproof compose` to make it from conf/"
+        ) from None
+    try:
+        data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            key=str(path),
+            problem=f"not YAML ({str(error).splitlines()[0]})",
+            repair="run `trtproof compose`",
+        ) from None
+    if not isinstance(data, dict):
+        raise ConfigError(
+            key=str(path), problem="not a mapping of settings", repair="run `trtproof compose`"
+        )
+    return data
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Return all settings, checked; for gate, probe and commands.
+
+    A stage takes `load_section` instead.
+
+    Raises:
+        ConfigError: unknown key, wrong type or value out of range.
+    """
+    return decode(Params, read_params(path), key="")
+
+
+def load_section(kind: type[T], *keys: str, path: Path = PARAMS_FILE) -> T:
+    """Return one section of params.yaml, as in `load_section(RunConfig, "variants", name, "run")`.
+
+    Raises:
+        ConfigError: no such section, unknown key, wrong type or value out of range.
+    """
+    data: Any = read_params(path)
+    for depth, key in enumerate(keys):
+        if not isinstance(data, dict) or key not in data:
+            known = ", ".join(data) if isinstance(data, dict) else "nothing"
+            raise ConfigError(
+                key=".".join(keys[: depth + 1]),
+                problem=f"not in {path} (there is: {known})",
+                repair="add it in conf/ and run `trtproof compose`",
+            )
+        data = data[key]
+    return decode(kind, data, key=".".join(keys))
+
+
+def decode(kind: type[T], data: Any, *, key: str) -> T:
+    """Return plain data as a settings type; `key` is where the data stands, for the error.
+
+    Raises:
+        ConfigError: unknown key, wrong type or value out of range.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at `$")
+        where = f"{key}{place.rstrip('`')}".lstrip(".") or "params.yaml"
+        raise ConfigError(
+            key=where,
+            problem=problem[:1].lower() + problem[1:],
+            repair="correct it in conf/ and run `trtproof compose`",
+        ) from None

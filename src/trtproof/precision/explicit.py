@@ -1,0 +1,237 @@
+"""Explicit quantisation: what int8 and fp8 share.
+
+A float32 graph with QuantizeLinear/DequantizeLinear pairs that TensorRT fuses into its 8-bit
+kernels. What is not quantised stays float32: this is the canonical graph whose accuracy is checked,
+and the float16 one is a pure cast of it, with the same scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from onnx import ModelProto, numpy_helper
+
+from trtproof.errors import CalibrationError, ConfigError, ModelError
+from trtproof.precision.base import PrecisionRecord, refuse_unknown_options
+from trtproof.precision.dtypes import count_dtypes
+from trtproof.precision.float16 import LARGEST, SMALLEST_NORMAL, Rounding
+from trtproof.precision.graph import (
+    check_model,
+    drop_default_inputs,
+    load_model,
+    node_label,
+    refuse_unwalkable,
+    save_model,
+)
+from trtproof.precision.grids import Grid
+from trtproof.precision.opset import bring_weights, raise_opset
+from trtproof.precision.qdq import Inserted, count_faint, insert, weight_scales
+from trtproof.precision.qdq_sites import Sites, find_sites
+from trtproof.precision.ranges import DEFAULT_PERCENTILE, find_range, find_scale
+
+if TYPE_CHECKING:
+    from trtproof.calibration import Calibration
+
+MIN_OPSET: Final = 19
+"""The first whose Q/DQ take float8 values and float16 scales, which the cast to float16 needs."""
+
+OPTIONS: Final = ("method", "percentile", "exclude", "quantizer")
+REPAIR: Final = "correct the recipe in conf/recipe/ and run `trtproof compose`"
+
+
+@dataclass
+class ExplicitPass:
+    """Quantise a graph to one grid; see `PrecisionPass`.
+
+    Options: `method` of finding ranges and its `percentile`, `exclude` (names of nodes or operators
+    that stay in float32), `quantizer` ("builtin").
+    """
+
+    precision: str
+    grid: Grid
+    operators: frozenset[str]
+    """What has a quantised form."""
+
+    methods: Sequence[str]
+    executor: str
+    needs_calibration: bool = True
+
+    def __call__(
+        self, model: Path, out: Path, calibration: Calibration | None, options: Mapping[str, Any]
+    ) -> PrecisionRecord:
+        """Write the quantised model to `out`; see `PrecisionPass`."""
+        settings = _read_settings(options, self.precision, self.methods)
+        if calibration is None:
+            raise CalibrationError(
+                f"{self.precision} needs ranges; set the recipe's `calibration` to "
+                "artifacts/calibrate"
+            )
+        graph = self._load(model, settings)
+        sites = find_sites(graph, operators=self.operators, exclude=settings.exclude)
+        _keep_unfit_weights(graph, sites, self.grid)
+        ranges = _find_ranges(graph, sites, calibration, settings, self.grid)
+        scales = {tensor: item.scale for tensor, item in ranges.items()}
+        inserted = insert(graph, sites, scales, self.grid)
+        record = PrecisionRecord(
+            precision=self.precision,
+            executor=self.executor,
+            dtypes=count_dtypes(graph),
+            kept=sites.kept,
+            scales=inserted.scales,
+            rounding=_rounding(inserted),
+            warnings=list(_warnings(sites, ranges, inserted, self.grid)),
+        )
+        save_model(graph, out)
+        check_model(out)
+        return record
+
+    def _load(self, model: Path, settings: Settings) -> ModelProto:
+        graph = load_model(model)
+        refuse_unwalkable(graph, precision=self.precision)
+        _refuse_unknown_nodes(graph, settings.exclude, self.precision)
+        drop_default_inputs(graph)
+        graph = raise_opset(graph, MIN_OPSET, precision=self.precision)
+        bring_weights(graph)
+        return graph
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of a recipe, checked."""
+
+    method: str
+    percentile: float
+    exclude: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Range:
+    end: float
+    """The magnitude that the grid's largest value stands for, at most."""
+
+    scale: float
+
+
+def _read_settings(options: Mapping[str, Any], precision: str, methods: Sequence[str]) -> Settings:
+    """Return the options, or their defaults.
+
+    Raises:
+        ConfigError: an option is unknown or has no such value.
+    """
+    refuse_unknown_options(options, known=OPTIONS, precision=precision)
+    method = options.get("method", "max")
+    percentile = options.get("percentile", DEFAULT_PERCENTILE)
+    exclude = options.get("exclude", [])
+    quantizer = options.get("quantizer", "builtin")
+    if method not in methods:
+        raise _wrong(precision, "method", f"{method!r} is none of {', '.join(methods)}")
+    if isinstance(percentile, bool) or not isinstance(percentile, int | float):
+        raise _wrong(precision, "percentile", f"{percentile!r} is not a number")
+    if not 0 < percentile <= 100:  # noqa: PLR2004 - per cent
+        raise _wrong(precision, "percentile", f"{percentile!r} is not above 0 and at most 100")
+    if not isinstance(exclude, list) or not all(isinstance(name, str) for name in exclude):
+        raise _wrong(precision, "exclude", f"{exclude!r} is not a list of nodes or operators")
+    if quantizer != "builtin":
+        raise _wrong(
+            precision, "quantizer", f"{quantizer!r} is not supported by this version, only builtin"
+        )
+    return Settings(method, float(percentile), frozenset(exclude))
+
+
+def _wrong(precision: str, option: str, problem: str) -> ConfigError:
+    return ConfigError(key=f"option {option!r} of pass {precision}", problem=problem, repair=REPAIR)
+
+
+def _refuse_unknown_nodes(graph: ModelProto, names: frozenset[str], precision: str) -> None:
+    known = {node.name for node in graph.graph.node} | {node.op_type for node in graph.graph.node}
+    for name in sorted(names - known):
+        raise _wrong(precision, "exclude", f"the model has no node and no operator {name!r}")
+
+
+def _keep_unfit_weights(graph: ModelProto, sites: Sites, grid: Grid) -> None:
+    """Keep nodes whose weight float16 does not hold: beyond it, or all too small for a scale.
+
+    Raises:
+        ModelError: a weight has a NaN or an infinity.
+    """
+    tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
+    for (position, _), weight in list(sites.weights.items()):
+        values = numpy_helper.to_array(tensors[weight.tensor])
+        if not np.isfinite(values).all():
+            raise ModelError(
+                f"weight {weight.tensor!r} has a NaN or an infinity; export a trained model"
+            )
+        scales = weight_scales(values, None, grid)
+        if float(scales) * grid.largest > LARGEST:
+            problem = "beyond float16"
+        elif count_faint(values, scales, None, grid):
+            problem = "too small for a float16 scale"
+        else:
+            continue
+        sites.drop(position)
+        sites.kept[node_label(graph.graph.node[position])] = (
+            f"its weight is at most {np.abs(values).max():.3g}, {problem}"
+        )
+
+
+def _find_ranges(
+    graph: ModelProto, sites: Sites, calibration: Calibration, settings: Settings, grid: Grid
+) -> dict[str, _Range]:
+    """Return the range of every activation; nodes that read one beyond float16 are kept.
+
+    Raises:
+        CalibrationError: a tensor has no range, or one that no scale can stand for.
+    """
+    ranges: dict[str, _Range] = {}
+    for tensor in dict.fromkeys(sites.activations.values()):
+        end = find_range(
+            tensor,
+            calibration.histogram(tensor),
+            method=settings.method,
+            percentile=settings.percentile,
+            grid=grid,
+        )
+        scale = find_scale(tensor, end, grid)
+        if scale is not None:
+            ranges[tensor] = _Range(end, scale)
+            continue
+        for position in [key[0] for key, name in sites.activations.items() if name == tensor]:
+            sites.drop(position)
+            sites.kept[node_label(graph.graph.node[position])] = (
+                f"the range of {tensor!r} ({end:.3g}) is beyond float16"
+            )
+    return {tensor: ranges[tensor] for tensor in dict.fromkeys(sites.activations.values())}
+
+
+def _rounding(inserted: Inserted) -> dict[str, dict[str, int]]:
+    """Return what float16 scales lose: those below 2**-14 have fewer digits."""
+    found = {}
+    for tensor, scales in inserted.scales.items():
+        subnormal = sum(scale < SMALLEST_NORMAL for scale in scales)
+        if subnormal:
+            lost = Rounding(count=len(scales), overflow=0, underflow=0, subnormal=subnormal)
+            found[f"{tensor}/scale"] = lost.to_json()
+    return found
+
+
+def _warnings(
+    sites: Sites, ranges: Mapping[str, _Range], inserted: Inserted, grid: Grid
+) -> Iterator[str]:
+    for tensor, item in sorted(ranges.items()):
+        used = item.end / (item.scale * grid.largest)
+        if used < grid.least_use:
+            yield (
+                f"tensor {tensor!r} is so small ({item.end:.3g}) that its scale is subnormal in "
+                f"float16: it uses {used:.0%} of {grid.name}'s range"
+            )
+    for weight, count in sorted(inserted.faint.items()):
+        yield (
+            f"{count} channels of weight {weight!r} are so small that their scales are subnormal "
+            f"in float16: they keep less than {grid.name}'s precision"
+        )
+    if not sites.activations:
+        yield "nothing was quantised: no operator with a quantised form is left in the graph"

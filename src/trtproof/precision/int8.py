@@ -1,0 +1,21 @@
+"""int8: TensorRT's explicit quantisation, symmetric, on a float32 graph.
+
+ONNX Runtime's CPU kernels run it slower than float32: its accuracy is checked there, its time is
+not. For a fast model on a CPU see int8_cpu.
+"""
+
+from __future__ import annotations
+
+from trtproof.precision.base import PrecisionPass
+from trtproof.precision.explicit import ExplicitPass
+from trtproof.precision.grids import INT8
+from trtproof.precision.qdq_sites import CONVOLUTIONS, PRODUCTS
+from trtproof.precision.ranges import METHODS
+
+PASS: PrecisionPass = ExplicitPass(
+    precision="int8",
+    grid=INT8,
+    operators=CONVOLUTIONS | PRODUCTS,
+    methods=tuple(METHODS),
+    executor="onnxruntime",
+)

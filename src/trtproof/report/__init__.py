@@ -1,0 +1,1 @@
+"""The before/after report: recorded facts -> figures -> tables, charts -> page, metrics."""

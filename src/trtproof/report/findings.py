@@ -1,0 +1,157 @@
+"""The typed model of everything that the report shows; trtproof.report.load fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig
+from trtproof.hardware import Hardware
+from trtproof.measure.stats import Ratio
+from trtproof.report.figures import NotMeasured, Timing
+from trtproof.scoring.difference import TensorDifference
+
+INDICATIVE_PROFILES = ("quick", "smoke")
+"""Benchmark profiles whose figures say roughly how fast, and never decide anything."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What params.yaml says of the things shown.
+
+    `random_weights` is true where nobody gave the model weights: its scores mean nothing.
+    """
+
+    model: str
+    random_weights: bool
+    dataset: str
+    variants: Mapping[str, VariantConfig]
+    recipes: Mapping[str, RecipeConfig]
+    reference: str
+    budget: BudgetConfig
+
+
+@dataclass(frozen=True)
+class Run:
+    """What run.json says of the session; `machine` is flat, as it was recorded."""
+
+    profile: str
+    protocol: str
+    started_at: str
+    commit: str
+    machine: Mapping[str, Any]
+    variants: Mapping[str, Mapping[str, Any]]
+    cut_short: bool = False
+    """Whether the wanted requests did not fit into the time budget."""
+
+    @property
+    def when(self) -> str:
+        """Return the moment of the start as people write it."""
+        return self.started_at.replace("T", " ").replace("+00:00", " UTC").replace("Z", " UTC")
+
+    @property
+    def unsettled(self) -> list[str]:
+        """Return the variants whose warm-up ended before their times settled."""
+        return [
+            name for name, entry in self.variants.items() if entry.get("warmup_converged") is False
+        ]
+
+    @property
+    def indicative(self) -> bool:
+        """Say whether the profile is too short to decide anything."""
+        return self.profile in INDICATIVE_PROFILES
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A built plan: its file, size and identity; `build_s` is None where it was not recorded."""
+
+    file: str
+    size_bytes: int
+    sha256: str
+    build_s: float | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One variant's scores, and how it compares with the reference on the same samples.
+
+    `drops` maps the same metrics to reference minus variant; empty for the reference itself and
+    where it has no scores. `missing_count` is how many samples had no prediction because their
+    outputs were NaN. `unlabelled` data have no `values`.
+    """
+
+    values: Mapping[str, float]
+    drops: Mapping[str, float]
+    agreement_pct: float | NotMeasured
+    differences: Mapping[str, TensorDifference] | NotMeasured
+    samples_count: int
+    missing_count: int
+    labelled: bool
+    synthetic: bool
+
+
+@dataclass(frozen=True)
+class VariantFindings:
+    """One row of the report. Timings and speed-ups are by batch size."""
+
+    name: str
+    config: VariantConfig
+    precision: str
+    status: str
+    reason: str
+    plan: Plan | NotMeasured
+    timings: Mapping[int, Timing | NotMeasured]
+    speedups: Mapping[int, Ratio | NotMeasured]
+    scores: Scores | NotMeasured
+    reason_code: str = ""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One recipe's typed graph against float32, without its target."""
+
+    recipe: str
+    precision: str
+    samples_count: int
+    outputs: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that was found, the reference first.
+
+    `control` is the reference against its own second run (A/A), by batch size. `sources` are the
+    files that were read.
+    """
+
+    settings: Settings
+    hardware: Hardware
+    run: Run | NotMeasured
+    variants: Sequence[VariantFindings]
+    batches: Sequence[int]
+    control: Mapping[int, Ratio | NotMeasured]
+    audits: Sequence[Audit | NotMeasured]
+    calibration: Mapping[str, Any] | NotMeasured
+    sources: Sequence[Path] = field(default_factory=tuple)
+
+    @property
+    def reference(self) -> VariantFindings:
+        """Return the variant that the others are compared with."""
+        return self.variants[0]
+
+    @property
+    def synthetic(self) -> bool:
+        """Say whether any score was taken on made-up samples."""
+        return any(
+            variant.scores.synthetic
+            for variant in self.variants
+            if isinstance(variant.scores, Scores)
+        )
+
+    @property
+    def indicative(self) -> bool:
+        """Say whether timings are too few to decide anything."""
+        return isinstance(self.run, Run) and self.run.indicative

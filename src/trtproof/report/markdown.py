@@ -1,0 +1,144 @@
+"""metrics/report.md: the report in about two kilobytes, its bars made of block characters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from trtproof.report.cells import Cell, Facts
+from trtproof.report.figures import NotMeasured, Timing
+from trtproof.report.findings import Findings, Run
+from trtproof.report.headline import (
+    control_text,
+    main_batch,
+    main_score,
+    make_verdicts,
+    make_warnings,
+)
+from trtproof.report.metrics import drop_name
+from trtproof.report.tables import score_title, separation
+
+BAR_CELLS: Final = 16
+EIGHTHS: Final = " ▏▎▍▌▋▊▉"
+SPECIAL: Final = re.compile(r"([\\`*_\[\]|~>$])")
+"""Characters that Markdown gives a meaning to inside a line."""
+
+
+def render_markdown(findings: Findings, facts: Facts) -> str:
+    """Return the whole file."""
+    settings = findings.settings
+    blocks = [
+        f"## {escape(settings.model)}: before → after",
+        _subject(findings),
+        *(f"> **{escape(warning)}**" for warning in make_warnings(findings)),
+        _verdicts(findings, facts),
+        *(_latency(findings, facts, batch) for batch in findings.batches),
+        _noise(findings, facts),
+        _scores(findings, facts),
+        _absent(findings),
+        "Repeat: `dvc repro`. Every figure with its source: `artifacts/report/index.html`.",
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown and the HTML inside it show as it is, on one line."""
+    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return SPECIAL.sub(r"\\\1", line).replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def bar(value: float, highest: float) -> str:
+    """Return a bar from zero, BAR_CELLS characters for the highest value."""
+    eighths = round(value / highest * BAR_CELLS * 8) if highest > 0 else 0
+    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).strip() or EIGHTHS[1]
+
+
+def _subject(findings: Findings) -> str:
+    settings, run = findings.settings, findings.run
+    if isinstance(run, Run):
+        measured = f"measured {run.when}, profile {run.profile}, protocol {run.protocol}"
+    else:
+        measured = f"latency not measured: {run.reason}"
+    parts = (f"dataset {settings.dataset}", findings.hardware.slug, measured)
+    return " · ".join(escape(part) for part in parts)
+
+
+def _verdicts(findings: Findings, facts: Facts) -> str:
+    verdicts = make_verdicts(findings, facts)
+    if not verdicts:
+        return ""
+    rows = [(item.target, item.variant, item.limit, item.measured, item.word) for item in verdicts]
+    return _table(("Target", "Variant", "Limit", "Measured", "Verdict"), rows)
+
+
+def _latency(findings: Findings, facts: Facts, batch: int) -> str:
+    medians = [
+        timing.p50_ms
+        for variant in findings.variants
+        if isinstance(timing := variant.timings[batch], Timing)
+    ]
+    rows = []
+    for variant in findings.variants:
+        timing = variant.timings[batch]
+        if isinstance(timing, NotMeasured):
+            continue
+        key = f"latency_b{batch}_ms"
+        p50, p99 = (facts.device_cell(variant.name, key, name) for name in ("p50", "p99"))
+        speed, interval, word = "1 (reference)", "", ""
+        if variant is not findings.reference:
+            ratio = f"speedup_b{batch}_ratio"
+            speed = facts.device_cell(variant.name, ratio, "value").text
+            interval = facts.interval(variant.name, ratio)
+            word = separation(findings, variant, batch)[0]
+        drawn = bar(timing.p50_ms, max(medians))
+        rows.append((variant.name, p50.text, p99.text, speed, interval, word, drawn))
+    heads = (f"Batch {batch}", "Median", "P99", "Speed", "95 %", "Beyond the noise?", "")
+    return _table(heads, rows, numbers=range(1, 5)) if rows else ""
+
+
+def _noise(findings: Findings, facts: Facts) -> str:
+    if not findings.batches:
+        return ""
+    name = escape(findings.reference.name)
+    runs = [f"batch {size} {control_text(findings, facts, size)}" for size in findings.batches]
+    return f"Noise: {name} against its own second run: {escape(', '.join(runs))}."
+
+
+def _scores(findings: Findings, facts: Facts) -> str:
+    metric = main_score(findings)
+    if metric is None:
+        return ""
+    rows = []
+    for variant in findings.variants:
+        if isinstance(variant.scores, NotMeasured):
+            continue
+        names = (metric, drop_name(metric), "agreement_pct")
+        cells = [facts.score_cell(variant.name, name) for name in names]
+        if variant is findings.reference:
+            cells[1:] = [Cell("reference"), Cell("")]
+        rows.append((variant.name, *(cell.text for cell in cells)))
+    heads = ("Variant", score_title(metric), "Drop", "Same answer as the reference")
+    return _table(heads, rows, numbers=range(1, 4))
+
+
+def _absent(findings: Findings) -> str:
+    batch = main_batch(findings)
+    lines = []
+    for variant in findings.variants:
+        timing = variant.timings[batch] if batch else NotMeasured(variant.reason)
+        if isinstance(timing, NotMeasured):
+            lines.append(f"- {escape(variant.name)}: {escape(timing.reason)}")
+    return "\n".join(["Not measured:", "", *lines]) if lines else ""
+
+
+def _table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()
+) -> str:
+    rule = ["--:" if position in numbers else ":--" for position in range(len(heads))]
+    lines = [
+        [escape(head) for head in heads],
+        rule,
+        *([escape(text) for text in row] for row in rows),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

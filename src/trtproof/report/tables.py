@@ -1,0 +1,268 @@
+"""Findings -> tables of the page and the Markdown summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from trtproof.measure.stats import Ratio
+from trtproof.report.cells import Cell, Column, Facts, Table, Tone, absent_cell, colour_of
+from trtproof.report.cells import format_number as number
+from trtproof.report.figures import PERCENTILES, NotMeasured, Timing, samples_needed
+from trtproof.report.findings import Audit, Findings, Plan, Scores, VariantFindings
+from trtproof.report.metrics import drop_name
+from trtproof.scoring.difference import TensorDifference
+
+REFERENCE: Final = Cell("reference", kind="number")
+
+
+def latency_table(findings: Findings, facts: Facts, batch: int) -> Table:
+    """Return latency, speed-up with its interval, and throughput at one batch size."""
+    columns = (
+        Column("Variant"),
+        Column("Median", is_number=True),
+        Column("P99", is_number=True),
+        Column(f"Speed, {findings.reference.name} = 1", is_number=True),
+        Column("95 % interval", is_number=True),
+        Column("Beyond the noise?"),
+        Column("Samples per second", is_number=True),
+        Column("Requests", is_number=True),
+    )
+    rows: list[Sequence[Cell]] = []
+    for position, variant in enumerate(findings.variants):
+        timing = variant.timings[batch]
+        if isinstance(timing, NotMeasured):
+            cells: Sequence[Cell] = (absent_cell(timing.reason, span=len(columns) - 1),)
+        else:
+            cells = (
+                facts.device_cell(variant.name, f"latency_b{batch}_ms", "p50"),
+                _percentile_cell(facts, variant.name, timing, "p99"),
+                *_ratio_cells(variant, findings, facts, batch),
+                facts.device_cell(variant.name, f"throughput_b{batch}_ips"),
+                facts.device_cell(variant.name, f"samples_b{batch}_count"),
+            )
+        rows.append((_name_cell(variant, position), *cells))
+    return Table(columns=columns, rows=rows)
+
+
+def percentile_table(findings: Findings, facts: Facts, batch: int) -> Table:
+    """Return the latency of every timed variant from the smallest to the largest request."""
+    titles = {"min": "Smallest"}
+    titles |= {name: name.upper().replace("_", ".") for name in PERCENTILES}
+    titles |= {"max": "Largest", "mean": "Mean"}
+    rows = [
+        (
+            _name_cell(variant, position),
+            *(_percentile_cell(facts, variant.name, timing, name) for name in titles),
+        )
+        for position, variant in enumerate(findings.variants)
+        if isinstance(timing := variant.timings[batch], Timing)
+    ]
+    columns = (Column("Variant"), *(Column(title, is_number=True) for title in titles.values()))
+    return Table(columns=columns, rows=rows)
+
+
+def score_table(findings: Findings, facts: Facts) -> Table:
+    """Return every score and its drop, and how often the answer is the reference's."""
+    metrics = score_names(findings)
+    titles = [title for name in metrics for title in (score_title(name), "Drop")]
+    titles += [f"Same answer as {findings.reference.name}", "Samples", "Samples with NaN"]
+    rows: list[Sequence[Cell]] = []
+    for position, variant in enumerate(findings.variants):
+        if isinstance(variant.scores, NotMeasured):
+            cells: Sequence[Cell] = (absent_cell(variant.scores.reason, span=len(titles)),)
+        else:
+            cells = _score_cells(variant, facts, metrics, is_reference=position == 0)
+        rows.append((_name_cell(variant, position), *cells))
+    columns = (Column("Variant"), *(Column(title, is_number=True) for title in titles))
+    return Table(columns=columns, rows=rows, notes=_score_notes(findings))
+
+
+def difference_table(findings: Findings) -> Table:
+    """Return how far the raw outputs of each variant are from the reference's, per tensor."""
+    columns = (
+        Column("Variant"),
+        Column("Output"),
+        Column("Largest difference", is_number=True),
+        Column("Cosine", is_number=True),
+        Column("SQNR", is_number=True),
+        Column("NaN", is_number=True),
+        Column("Infinite", is_number=True),
+        Column("Samples that differ most"),
+    )
+    rows: list[Sequence[Cell]] = []
+    for position, variant in enumerate(findings.variants):
+        if position == 0 or isinstance(variant.scores, NotMeasured):
+            continue
+        name, differences = _name_cell(variant, position), variant.scores.differences
+        if isinstance(differences, NotMeasured):
+            rows.append((name, absent_cell(differences.reason, span=len(columns) - 1)))
+            continue
+        rows += [
+            (name, Cell(output, kind="code"), *_difference_cells(difference))
+            for output, difference in differences.items()
+        ]
+    return Table(columns=columns, rows=rows)
+
+
+def plan_table(findings: Findings, facts: Facts) -> Table:
+    """Return what was built: precision, settings, size, time and identity."""
+    columns = (
+        Column("Variant"),
+        Column("Backend"),
+        Column("Precision"),
+        Column("TF32"),
+        Column("Plan", is_number=True),
+        Column("Build", is_number=True),
+        Column("SHA-256 of the plan"),
+    )
+    rows: list[Sequence[Cell]] = []
+    for position, variant in enumerate(findings.variants):
+        if isinstance(variant.plan, Plan):
+            cells: Sequence[Cell] = (
+                facts.device_cell(variant.name, "plan_mib"),
+                facts.device_cell(variant.name, "build_s"),
+                Cell(variant.plan.sha256, kind="code"),
+            )
+        else:
+            cells = (absent_cell(variant.plan.reason, span=3),)
+        tf32 = "allowed" if variant.config.build.tf32 else "off"
+        head = (Cell(variant.config.backend), Cell(variant.precision), Cell(tf32))
+        rows.append((_name_cell(variant, position), *head, *cells))
+    return Table(columns=columns, rows=rows)
+
+
+def audit_table(findings: Findings) -> Table:
+    """Return the error that each recipe's graph alone brings, found without its target."""
+    columns = (
+        Column("Recipe"),
+        Column("Precision"),
+        Column("Output"),
+        Column("Largest difference", is_number=True),
+        Column("Cosine", is_number=True),
+        Column("SQNR", is_number=True),
+        Column("Samples", is_number=True),
+    )
+    rows: list[Sequence[Cell]] = []
+    for recipe, audit in zip(findings.settings.recipes, findings.audits, strict=True):
+        if not isinstance(audit, Audit):
+            rows.append((Cell(recipe), absent_cell(audit.reason, span=len(columns) - 1)))
+            continue
+        rows += [
+            (
+                Cell(recipe),
+                Cell(audit.precision),
+                Cell(output, kind="code"),
+                *(_plain_cell(figures.get(key), key) for key in ("max_abs", "cosine", "sqnr_db")),
+                Cell(number(audit.samples_count), kind="number"),
+            )
+            for output, figures in audit.outputs.items()
+        ]
+    return Table(columns=columns, rows=rows)
+
+
+def separation(findings: Findings, variant: VariantFindings, batch: int) -> tuple[str, Tone]:
+    """Return a word: is the whole interval beyond 1 and beyond the reference's second run's?"""
+    speedup, control = variant.speedups[batch], findings.control.get(batch)
+    if not isinstance(speedup, Ratio) or speedup.low is None or speedup.high is None:
+        return "too few rounds", "warn"
+    if not isinstance(control, Ratio) or control.low is None or control.high is None:
+        return "no control run", "warn"
+    if speedup.low > max(1.0, control.high):
+        return "faster", "ok"
+    if speedup.high < min(1.0, control.low):
+        return "slower", "bad"
+    return "not told apart", "same"
+
+
+def score_names(findings: Findings) -> list[str]:
+    """Return every score that any variant has, in the scorers' order."""
+    names: dict[str, None] = {}
+    for variant in findings.variants:
+        if isinstance(variant.scores, Scores):
+            names |= dict.fromkeys(variant.scores.values)
+    return list(names)
+
+
+def score_title(metric: str) -> str:
+    """Return a metric's name without its unit, as in top1_pct -> "Top-1"."""
+    stem = metric.rpartition("_")[0]
+    return stem.replace("top", "Top-", 1) if stem.startswith("top") else stem
+
+
+def _name_cell(variant: VariantFindings, position: int) -> Cell:
+    return Cell(variant.name, colour=colour_of(position))
+
+
+def _percentile_cell(facts: Facts, variant: str, timing: Timing, name: str) -> Cell:
+    cell = facts.device_cell(variant, f"latency_b{timing.batch}_ms", name)
+    if cell.kind == "absent":
+        needed = samples_needed(PERCENTILES[name])
+        return absent_cell(f"{timing.samples_count:,} of the {needed:,} requests that bound it")
+    return cell
+
+
+def _ratio_cells(
+    variant: VariantFindings, findings: Findings, facts: Facts, batch: int
+) -> tuple[Cell, ...]:
+    """Return ratio, spread and word; the reference shows its own second run there."""
+    if variant is findings.reference:
+        control = findings.control[batch]
+        if isinstance(control, NotMeasured):
+            return (absent_cell(f"second run, {control.reason}", span=3),)
+        return _ratio(facts, variant.name, f"control_b{batch}_ratio", Cell("reference, run twice"))
+    speedup = variant.speedups[batch]
+    if isinstance(speedup, NotMeasured):
+        return (absent_cell(speedup.reason, span=3),)
+    word, tone = separation(findings, variant, batch)
+    return _ratio(facts, variant.name, f"speedup_b{batch}_ratio", Cell(word, tone=tone))
+
+
+def _ratio(facts: Facts, variant: str, key: str, word: Cell) -> tuple[Cell, ...]:
+    interval = facts.interval(variant, key)
+    shown = Cell(interval, kind="number") if interval else absent_cell("fewer than 6 rounds")
+    return facts.device_cell(variant, key, "value"), shown, word
+
+
+def _score_cells(
+    variant: VariantFindings, facts: Facts, metrics: Sequence[str], *, is_reference: bool
+) -> tuple[Cell, ...]:
+    cells: list[Cell] = []
+    for metric in metrics:
+        drop = facts.score_cell(variant.name, drop_name(metric))
+        cells += [facts.score_cell(variant.name, metric), REFERENCE if is_reference else drop]
+    agreement = facts.score_cell(variant.name, "agreement_pct")
+    cells.append(REFERENCE if is_reference else agreement)
+    counts = ("samples_count", "missing_count")
+    return (*cells, *(facts.score_cell(variant.name, key) for key in counts))
+
+
+def _score_notes(findings: Findings) -> list[str]:
+    notes = ["A positive drop is a loss against the reference on the same samples."]
+    scored = [item.scores for item in findings.variants if isinstance(item.scores, Scores)]
+    if any(not scores.labelled for scores in scored):
+        notes.append("The evaluation data have no labels: there is no score, only agreement.")
+    if any(scores.missing_count for scores in scored):
+        notes.append("A sample whose outputs are NaN has no answer: it counts as wrong.")
+    return notes
+
+
+def _difference_cells(difference: TensorDifference) -> tuple[Cell, ...]:
+    sqnr = Cell("identical") if difference.identical else _plain_cell(difference.sqnr_db, "sqnr_db")
+    worst = ", ".join(f"#{index}" for index in difference.worst_indices)
+    return (
+        _plain_cell(difference.max_abs, "max_abs"),
+        _plain_cell(difference.cosine, "cosine"),
+        sqnr,
+        Cell(number(difference.nan_count), kind="number"),
+        Cell(number(difference.inf_count), kind="number"),
+        Cell(worst or "none"),
+    )
+
+
+def _plain_cell(value: float | None, name: str) -> Cell:
+    """Return a number that is in no metrics file."""
+    if value is None:
+        return absent_cell("does not exist for these values")
+    unit = "db" if name.endswith("_db") else ""
+    return Cell(number(float(value), unit), kind="number")

@@ -1,0 +1,42 @@
+"""Scorers: the user's metric, on any resample of the samples, so that each can be paired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from trtproof.data.base import Batch, Label
+from trtproof.tensor import Array, Feeds
+
+Prediction = Any
+"""One sample's prediction, JSON-able: a class list, boxes, a string."""
+
+
+class Scorer(Protocol):
+    """One metric family.
+
+    Registered in trtproof.scoring.SCORERS, or an import path.
+    """
+
+    def predictions(self, outputs: Feeds, batch: Batch) -> Sequence[Prediction]:
+        """Return one prediction per sample; post-processing (NMS, decoding) lives here.
+
+        Raises:
+            InputError: an output is not what the scorer needs (missing, wrong shape, NaN).
+        """
+        ...
+
+    def score(
+        self, predictions: Sequence[Prediction], labels: Sequence[Label]
+    ) -> Mapping[str, float]:
+        """Return metric name with unit -> value, as in {"top1_pct": 98.6}, for these samples."""
+        ...
+
+    def per_sample(
+        self, predictions: Sequence[Prediction], labels: Sequence[Label]
+    ) -> Mapping[str, Array] | None:
+        """Return metric name -> one value per sample, whose mean is the metric.
+
+        None where the metric does not decompose.
+        """
+        ...

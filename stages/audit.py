@@ -1,0 +1,40 @@
+"""Compare one recipe's graph with the fp32 export on the evaluation split, without its hardware.
+
+Writes artifacts/audit/<recipe>/audit.json: the error of every output, and the task's scores where
+samples are labelled.
+"""
+
+from __future__ import annotations
+
+from trtproof import artifacts, stage
+from trtproof.audit import AUDIT_FILE, Comparison, audit
+from trtproof.config import EvaluateConfig, load_section
+from trtproof.data import open_split
+from trtproof.models.base import load_files
+from trtproof.precision.base import RECORD_FILE
+from trtproof.registry import extend_path
+from trtproof.scoring import load_scorer
+
+
+def main(recipe: str) -> None:
+    """Write artifacts/audit/<recipe>/."""
+    config = load_section(EvaluateConfig, "evaluate")
+    extend_path(load_section(list[str], "pythonpath"))
+    converted = load_files(artifacts.convert(recipe))
+    record = artifacts.read_json(converted.folder / RECORD_FILE, made_by=f"convert@{recipe}")
+    comparison = Comparison(
+        reference=load_files(artifacts.EXPORT).onnx,
+        converted=converted.onnx,
+        executor=record["executor"],
+    )
+    scorers = {name: load_scorer(name) for name in config.scorers}
+    dataset = open_split("evaluation")
+    found = audit(comparison, dataset, batch=config.batch, scorers=scorers)
+    stated = {name: record[name] for name in ("precision", "executor")}
+
+    with artifacts.replace_folder(artifacts.audit(recipe)) as folder:
+        artifacts.write_json(folder / AUDIT_FILE, {"schema": 1, "recipe": recipe} | stated | found)
+
+
+if __name__ == "__main__":
+    stage.run(main)
