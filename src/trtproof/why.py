@@ -15,6 +15,9 @@ BYTES_PER_GB: Final = 1e9
 SECONDS_PER_MINUTE: Final = 60
 ABSENT: Final = "(absent)"
 SHOWN_CAUSES: Final = 12
+SHOWN_STAGES: Final = 3
+LEAST_MINUTES: Final = 0.1
+LEAST_GB: Final = 0.001
 
 
 class Verdict(Enum):
@@ -169,7 +172,7 @@ def render(forecasts: Sequence[Forecast]) -> str:
 def _lines(item: Forecast, width: int) -> list[str]:
     text = item.verdict.value
     if item.waits_for:
-        text += f" until {', '.join(item.waits_for)} has run"
+        text += f" until {_named(item.waits_for)} run"
     if item.verdict in {Verdict.WILL_RUN, Verdict.UNDECIDED}:
         text += f" ({_minutes(item.seconds)}, {_gigabytes(item.size_bytes)})"
     causes = [f"{'':{width}}    {change}" for change in item.causes[:SHOWN_CAUSES]]
@@ -178,12 +181,25 @@ def _lines(item: Forecast, width: int) -> list[str]:
     return [f"{item.name:{width}}  {text}", *causes, *more]
 
 
+def _named(stages: Sequence[str]) -> str:
+    """Return the stages that something waits for, the first few by name, with their verb."""
+    shown = ", ".join(stages[:SHOWN_STAGES])
+    left = len(stages) - SHOWN_STAGES
+    return f"{shown} has" if len(stages) == 1 else f"{shown}{f' and {left} more' * (left > 0)} have"
+
+
 def _minutes(seconds: float | None) -> str:
-    return "time unknown" if seconds is None else f"about {seconds / SECONDS_PER_MINUTE:.1f} min"
+    if seconds is None:
+        return "time unknown"
+    minutes = seconds / SECONDS_PER_MINUTE
+    return f"about {minutes:.1f} min" if minutes >= LEAST_MINUTES else f"under {LEAST_MINUTES} min"
 
 
 def _gigabytes(size_bytes: int | None) -> str:
-    return "size unknown" if size_bytes is None else f"{size_bytes / BYTES_PER_GB:.3f} GB"
+    if size_bytes is None:
+        return "size unknown"
+    gigabytes = size_bytes / BYTES_PER_GB
+    return f"{gigabytes:.3f} GB" if gigabytes >= LEAST_GB else f"under {LEAST_GB} GB"
 
 
 def _sum(items: Sequence[Forecast]) -> str:

@@ -33,7 +33,8 @@ def test_metrics_diff_never_subtracts_two_machines(onnx_project: Project) -> Non
         if "latency" in key
     }
     assert latency
-    assert not [key for key, change in latency.items() if "old" in change and "new" in change]
+    assert not [key for key, change in latency.items() if change.get("diff") is not None]
+    assert {change["old"] is None for change in latency.values()} == {True, False}
 
 
 def test_params_diff_names_the_changed_fact(onnx_project: Project) -> None:

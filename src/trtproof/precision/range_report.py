@@ -126,9 +126,10 @@ def _reason(name: str, losses: Rounding, largest: float) -> str | None:
 
 
 def _largest_measured(statistics: Statistics) -> float:
-    """Return the end of the last bin that is no mask's, at most the largest magnitude."""
+    """Return the end of the last bin that holds neither zeros nor masks; 0 without one."""
     lower, upper = statistics.magnitudes
-    return float(min(np.max(upper[lower < MASK_MAGNITUDE], initial=0), statistics.largest))
+    measured = (lower < MASK_MAGNITUDE) & (statistics.bins > 0)
+    return float(min(np.max(upper[measured], initial=0), statistics.largest))
 
 
 def _listed(model: ModelProto, names: Any) -> dict[str, str]:

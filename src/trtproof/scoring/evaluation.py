@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import numpy as np
 
 from trtproof import artifacts, inputs, progress, stage
 from trtproof.backends import BACKENDS
-from trtproof.backends.base import Engine, RunOptions, run_once
+from trtproof.backends.base import Engine, Runner, RunOptions, run_once
 from trtproof.backends.host import load_signature, resolve_threads
 from trtproof.config import DatasetConfig, EvaluateConfig, ModelConfig, RunConfig, load_section
 from trtproof.data.base import Batch, Dataset, Label
@@ -116,11 +117,12 @@ def evaluate_plan(
     size = bounds.fit(config.batch)
     result = Evaluation(predictions={name: [] for name in scorers})
     backend = BACKENDS.load(record.backend)
-    with backend.open(plan.folder, str(record.plan), plan.options) as engine:
+    opened = backend.open(plan.folder, str(record.plan), plan.options)
+    with opened as engine, _runner(engine) as runner:
         batches = dataset.batches(size)
         total = math.ceil(len(dataset) / size)
         for batch in progress.track(batches, title=f"evaluating {record.variant}", total=total):
-            outputs = _answer(engine, batch.feeds, least=bounds.least)
+            outputs = _answer(runner, batch.feeds, least=bounds.least)
             _collect(result, batch, outputs, scorers, keep=config.keep_outputs)
     return result
 
@@ -144,17 +146,23 @@ def find_bounds(signature: Signature, record: EngineRecord) -> BatchBounds:
     )
 
 
-def _answer(engine: Engine, feeds: Feeds, *, least: int) -> Feeds:
+@contextmanager
+def _runner(engine: Engine) -> Iterator[Runner]:
+    """Hold a runner, which is closed before its engine goes."""
+    runner = engine.runner(0)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+def _answer(runner: Runner, feeds: Feeds, *, least: int) -> Feeds:
     """Return the outputs of one batch; one smaller than the plan takes is filled up and cut."""
     count = batch_size(feeds)
     if count < least:
         positions = np.arange(least) % count
         feeds = {name: np.take(array, positions, axis=0) for name, array in feeds.items()}
-    runner = engine.runner(0)
-    try:
-        outputs = run_once(runner, feeds)
-    finally:
-        runner.close()
+    outputs = run_once(runner, feeds)
     return {name: array[:count] for name, array in outputs.items()}
 
 

@@ -1,0 +1,130 @@
+"""What backends share when they run on the CPU: buffers of two requests, no copies to a device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from trtproof import artifacts
+from trtproof.backends.base import PartTimes, RunOptions
+from trtproof.errors import BackendError, ConfigError
+from trtproof.tensor import Feeds, Signature
+
+SIGNATURE_FILE: Final = "signature.json"
+SLOTS: Final = 2
+
+
+def load_signature(folder: Path) -> Signature:
+    """Return the signature in a variant's folder.
+
+    Raises:
+        MissingFileError, InputError: it is not there or not JSON.
+    """
+    return Signature.from_json(
+        artifacts.read_json(folder / SIGNATURE_FILE, made_by=f"build@{folder.name}")
+    )
+
+
+def usable_cores() -> list[int]:
+    """Return the numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def resolve_threads(threads: int) -> int:
+    """Return the number of threads of one inference: 0 takes every core this process may use."""
+    return threads or len(usable_cores())
+
+
+class HostRunner:
+    """The part of a `Runner` that does not infer; host memory is the device's memory here.
+
+    A subclass binds the input arrays of a slot once per shape (`bind`), and launches and reads.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self._buffers: list[Feeds] = [{} for _ in range(SLOTS)]
+
+    def bind(self, slot: int, buffers: Feeds) -> None:
+        """Take these arrays as the slot's inputs from now on."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Let go of everything bound."""
+        raise NotImplementedError
+
+    def stage(self, slot: int, feeds: Feeds) -> None:
+        """Copy one request into this slot's own arrays, which are made anew when its shapes change.
+
+        Raises:
+            BackendError: an input is missing or has another type than the signature says.
+        """
+        for spec in self.signature.inputs:
+            if spec.name not in feeds:
+                raise BackendError(
+                    f"input {spec.name!r} is missing; the request has {', '.join(feeds)}"
+                )
+            if feeds[spec.name].dtype != np.dtype(spec.dtype):
+                raise BackendError(
+                    f"input {spec.name!r} is {feeds[spec.name].dtype}, not {spec.dtype}"
+                )
+        buffers = self._buffers[slot]
+        names = self.signature.input_names
+        if not buffers or any(buffers[name].shape != feeds[name].shape for name in names):
+            buffers = {name: np.empty_like(feeds[name], order="C") for name in names}
+            self.bind(slot, buffers)
+            self._buffers[slot] = buffers
+        for name in names:
+            np.copyto(buffers[name], feeds[name])
+
+    def upload(self, slot: int) -> None:
+        """Do nothing: there is no other memory."""
+
+    def download(self, slot: int) -> None:
+        """Do nothing: there is no other memory."""
+
+    def wait(self) -> None:
+        """Do nothing: `launch` returns when the inference is done."""
+
+    def times_ns(self) -> PartTimes:
+        """Return no parts: a CPU run has neither copies nor an enqueue of its own."""
+        return PartTimes()
+
+    def close(self) -> None:
+        """Let go of both slots; closing again does nothing."""
+        self._buffers = [{} for _ in range(SLOTS)]
+        self.release()
+
+
+def refuse_options(backend: str, options: Mapping[str, Any]) -> None:
+    """Refuse build options where a backend has none: a misspelt one must not be ignored.
+
+    Raises:
+        ConfigError: there are any.
+    """
+    if options:
+        raise ConfigError(
+            key="build.options",
+            problem=f"backend {backend} has no option {', '.join(sorted(options))}",
+            repair="remove it from the variant in conf/variant and run `trtproof compose`",
+        )
+
+
+def refuse_cuda_graph(options: RunOptions) -> None:
+    """Refuse a CUDA graph on a CPU.
+
+    Raises:
+        ConfigError: one is asked for.
+    """
+    if options.cuda_graph:
+        raise ConfigError(
+            key="run.cuda_graph",
+            problem="a CPU has no CUDA graphs",
+            repair="set it to false in conf/variant and run `trtproof compose`",
+        )

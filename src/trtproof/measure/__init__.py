@@ -1,0 +1,1 @@
+"""Timing: one schedule, one clock, one small worker process per contender."""

@@ -1,0 +1,159 @@
+"""The timed loop of a worker: one request in flight, from host memory to host memory.
+
+Only `upload`, `launch`, `download` and `wait` lie between the two readings of the clock; the clock
+of processor time is read outside of them. Workers import this module: numpy only.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from trtproof.backends.base import PartTimes, Runner
+from trtproof.measure.clock import Clock
+from trtproof.tensor import Array, Feeds
+
+WINDOW: Final = 20
+"""Requests of one window of the warm-up rule."""
+
+WINDOWS: Final = 3
+AGREEMENT: Final = 0.01
+"""How far the largest and the smallest median of the last windows may lie apart, relatively."""
+
+COLUMNS: Final = ("counted", "t_start_ns", "e2e_ns", "cpu_ns")
+"""Columns of a block's array, one row per request in order; `counted` is 0 for its warm-up."""
+
+SLOT: Final = 0
+
+
+@dataclass(frozen=True)
+class WarmupRule:
+    """Run at least `seconds` and `iterations`, then until windows agree, up to `cap_seconds`."""
+
+    seconds: float
+    cap_seconds: float
+    iterations: int
+
+
+@dataclass(frozen=True)
+class WarmupRecord:
+    """What a warm-up did; `converged` is false when the cap ended it."""
+
+    iterations_count: int
+    seconds: float
+    converged: bool
+    median_ns: int
+
+
+@dataclass(frozen=True)
+class BlockRule:
+    """Count at least `requests` and `seconds`, after warm ones (as many, as long) that do not."""
+
+    requests: int
+    seconds: float
+    warm_iterations: int
+    warm_seconds: float
+
+
+class Loop:
+    """A runner and the requests that rotate through it."""
+
+    def __init__(
+        self, runner: Runner, requests: Sequence[Feeds], clock: Clock, cpu_clock: Clock
+    ) -> None:
+        self._runner = runner
+        self._requests = requests
+        self._clock = clock
+        self._cpu_clock = cpu_clock
+
+    def time_request(self, index: int) -> tuple[int, int, int]:
+        """Return start, wall time and processor time of one request, in nanoseconds."""
+        runner = self._runner
+        runner.stage(SLOT, self._requests[index % len(self._requests)])
+        cpu_before = self._cpu_clock.now_ns()
+        start = self._clock.now_ns()
+        runner.upload(SLOT)
+        runner.launch(SLOT)
+        runner.download(SLOT)
+        runner.wait()
+        end = self._clock.now_ns()
+        cpu_after = self._cpu_clock.now_ns()
+        return start, end - start, cpu_after - cpu_before
+
+    def warm_up(self, rule: WarmupRule) -> WarmupRecord:
+        """Run requests until the rule is met; none of them counts."""
+        begun = self._clock.now_ns()
+        times: list[int] = []
+        while True:
+            times.append(self.time_request(len(times))[1])
+            elapsed_s = (self._clock.now_ns() - begun) / 1e9
+            long_enough = elapsed_s >= rule.seconds and len(times) >= rule.iterations
+            settled = long_enough and is_settled(times)
+            if settled or elapsed_s >= rule.cap_seconds:
+                return WarmupRecord(
+                    iterations_count=len(times),
+                    seconds=elapsed_s,
+                    converged=settled,
+                    median_ns=int(statistics.median(times[-WINDOW:])),
+                )
+
+    def run_block(self, rule: BlockRule) -> Array:
+        """Return one row per request (COLUMNS), int64; the first ones are the block's warm-up."""
+        warm = self._repeat(rule.warm_iterations, rule.warm_seconds)
+        counted = self._repeat(rule.requests, rule.seconds)
+        rows = [(0, *times) for times in warm] + [(1, *times) for times in counted]
+        return np.array(rows, dtype=np.int64).reshape(len(rows), len(COLUMNS))
+
+    def _repeat(self, requests: int, seconds: float) -> list[tuple[int, int, int]]:
+        """Time requests until there are enough of them and enough time has passed."""
+        end = self._clock.now_ns() + int(seconds * 1e9)
+        rows: list[tuple[int, int, int]] = []
+        while len(rows) < requests or self._clock.now_ns() < end:
+            rows.append(self.time_request(len(rows)))
+        return rows
+
+
+def is_settled(times_ns: Sequence[int]) -> bool:
+    """Say whether the medians of the last three windows of 20 agree within 1 %."""
+    if len(times_ns) < WINDOW * WINDOWS:
+        return False
+    last = times_ns[-WINDOW * WINDOWS :]
+    medians = [
+        statistics.median(last[start : start + WINDOW]) for start in range(0, len(last), WINDOW)
+    ]
+    return max(medians) - min(medians) <= AGREEMENT * min(medians)
+
+
+class NullRunner:
+    """Do nothing: what its requests take is what the harness itself adds to every sample."""
+
+    def stage(self, slot: int, feeds: Feeds) -> None:
+        """Do nothing."""
+
+    def upload(self, slot: int) -> None:
+        """Do nothing."""
+
+    def launch(self, slot: int) -> None:
+        """Do nothing."""
+
+    def download(self, slot: int) -> None:
+        """Do nothing."""
+
+    def wait(self) -> None:
+        """Do nothing."""
+
+    def read(self, slot: int) -> Feeds:
+        """Return no outputs."""
+        del slot
+        return {}
+
+    def times_ns(self) -> PartTimes:
+        """Return no parts."""
+        return PartTimes()
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,74 @@
+"""In which order contenders run: mirrored, rotated rounds, the reference twice (abba/1).
+
+A round runs every contender once. Every second round is the mirror image of the one before, so that
+a linear drift of the machine cancels within each pair; each pair starts with the next contender, so
+that no one always runs first. The reference runs twice per round: the ratio of its two runs is the
+noise floor of the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+PROTOCOL: Final = "abba/1"
+AGAIN: Final = "/again"
+"""Suffix of the reference's second contender."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One block of one contender.
+
+    `session` counts restarts of the workers, `position` is the place in the round.
+    """
+
+    session: int
+    round: int
+    position: int
+    batch: int
+    contender: str
+
+
+def name_contenders(variants: Sequence[str], reference: str) -> list[str]:
+    """Return the contenders in their first round's order: the variants, then the reference again.
+
+    Without the reference among the variants (it could not be built here) there is no second run.
+    """
+    again = [f"{reference}{AGAIN}"] if reference in variants else []
+    return [*variants, *again]
+
+
+def order_round(contenders: Sequence[T], round_number: int) -> list[T]:
+    """Return the order of one round: rotated by one every two rounds, mirrored in the second."""
+    first = round_number // 2 % len(contenders)
+    rotated = [*contenders[first:], *contenders[:first]]
+    return rotated[::-1] if round_number % 2 else rotated
+
+
+def list_sessions(rounds: int, restart_every: int) -> list[range]:
+    """Return the rounds of each session; workers restart between sessions (0: one session)."""
+    step = restart_every or rounds
+    return [range(start, min(start + step, rounds)) for start in range(0, rounds, step)]
+
+
+def list_turns(
+    contenders: Sequence[str], batches: Sequence[int], *, session: int, rounds: range
+) -> Iterator[Turn]:
+    """Yield all blocks of one session: round by round, and in a round batch by batch.
+
+    Batches take turns inside a round, so that each of them sees the whole session.
+    """
+    for number in rounds:
+        for batch in batches:
+            for position, contender in enumerate(order_round(contenders, number)):
+                yield Turn(
+                    session=session,
+                    round=number,
+                    position=position,
+                    batch=batch,
+                    contender=contender,
+                )

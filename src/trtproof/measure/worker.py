@@ -1,0 +1,204 @@
+"""One contender's process: opens a plan, times requests when told to, and imports nothing else.
+
+Started as `python -m trtproof.measure.worker`. Commands come as JSON lines on stdin, one reply each
+goes to what was stdout at the start (libraries that print are sent to stderr). It imports numpy,
+the backend's own library and trtproof's runner modules, so that a later version can start it in
+another interpreter. Arrays travel as .npy and .npz files in the session's temporary folder.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+
+from trtproof.backends.base import Backend, Engine, Runner, RunOptions, run_once
+from trtproof.errors import PipelineError
+from trtproof.measure.clock import Clock, MonotonicClock, ProcessCpuClock, ThreadCpuClock
+from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule
+from trtproof.registry import extend_path, load_object
+from trtproof.stage import die_with_parent
+from trtproof.tensor import Feeds, concatenate
+
+KIB: Final = 1024
+
+
+class Worker:
+    """What a process holds between commands; each command is one method."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._cpu_clock: Clock = ProcessCpuClock()
+        self._stack = ExitStack()
+        self._runner: Runner | None = None
+        self._items: list[Feeds] = []
+        self._loops: dict[int, Loop] = {}
+
+    def open(
+        self,
+        *,
+        backend: str,
+        folder: str,
+        plan: str,
+        options: Mapping[str, Any],
+        items: str,
+        names: list[str],
+    ) -> dict[str, Any]:
+        """Load the plan and the items; `backend` is an import path."""
+        run_options = RunOptions(**options)
+        extend_path(run_options.pythonpath)
+        if run_options.threads == 1:
+            self._cpu_clock = ThreadCpuClock()
+        started = self._clock.now_ns()
+        loaded: Backend = load_object(backend)
+        context = loaded.open(Path(folder), plan, run_options)
+        engine: Engine = self._stack.enter_context(context)
+        opened_ns = self._clock.now_ns() - started
+        self._runner = engine.runner(0)
+        self._stack.callback(self._runner.close)
+        self._items = _load_items(Path(items), names)
+        return {
+            "facts": dict(engine.facts),
+            "open_ns": opened_ns,
+            "imports": _imported_packages(),
+            "clock": self._clock.name,
+            "cpu_clock": self._cpu_clock.name,
+        }
+
+    def warm_up(self, *, batch: int, rule: Mapping[str, Any]) -> dict[str, Any]:
+        """Run until the rule is met, then put the garbage collector out of the way for good."""
+        record = self._loop(batch).warm_up(WarmupRule(**rule))
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        return asdict(record)
+
+    def run_block(self, *, batch: int, rule: Mapping[str, Any], out: str) -> dict[str, Any]:
+        """Time one block and write its rows."""
+        switches_before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        rows = self._loop(batch).run_block(BlockRule(**rule))
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        np.save(out, rows, allow_pickle=False)
+        return {
+            "switches_count": usage.ru_nivcsw - switches_before,
+            "peak_rss_bytes": usage.ru_maxrss * KIB,
+        }
+
+    def write_outputs(self, *, batch: int, out: str) -> dict[str, Any]:
+        """Write the outputs of every rotated request, untimed: `<request>.<output>` per array."""
+        runner = self._require_runner()
+        arrays: Feeds = {}
+        names: list[str] = []
+        for index, feeds in enumerate(self._requests(batch)):
+            outputs = run_once(runner, feeds)
+            names = list(outputs)
+            arrays |= {f"{index}.{place}": value for place, value in enumerate(outputs.values())}
+        with Path(out).open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        return {"names": names, "requests_count": len(self._items)}
+
+    def time_harness(self, *, rule: Mapping[str, Any]) -> dict[str, Any]:
+        """Time requests that do nothing: the harness's own share of every sample."""
+        loop = Loop(NullRunner(), [{}], self._clock, self._cpu_clock)
+        rows = loop.run_block(BlockRule(**rule))
+        counted = rows[rows[:, 0] == 1]
+        return {
+            "e2e_ns": int(np.median(counted[:, 2])),
+            "cpu_ns": int(np.median(counted[:, 3])),
+        }
+
+    def close(self) -> dict[str, Any]:
+        """Destroy the runner, then its engine."""
+        self._loops.clear()
+        self._runner = None
+        self._stack.close()
+        return {}
+
+    def _loop(self, batch: int) -> Loop:
+        if batch not in self._loops:
+            runner, requests = self._require_runner(), self._requests(batch)
+            self._loops[batch] = Loop(runner, requests, self._clock, self._cpu_clock)
+        return self._loops[batch]
+
+    def _requests(self, batch: int) -> list[Feeds]:
+        """Return one request per item: that item and the ones that follow it, around the end."""
+        items, count = self._items, len(self._items)
+        return [
+            concatenate([items[(first + offset) % count] for offset in range(batch)])
+            for first in range(count)
+        ]
+
+    def _require_runner(self) -> Runner:
+        if self._runner is None:
+            problem = "the worker was told to run before it opened a plan"
+            raise PipelineError(problem)
+        return self._runner
+
+
+def _load_items(path: Path, names: list[str]) -> list[Feeds]:
+    """Return the samples one by one, each as a batch of one; the file's arrays are numbered."""
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[str(place)] for place, name in enumerate(names)}
+    count = len(next(iter(arrays.values())))
+    return [
+        {name: array[place : place + 1] for name, array in arrays.items()} for place in range(count)
+    ]
+
+
+def _imported_packages() -> list[str]:
+    """Return the top-level packages in this process that are not Python's own."""
+    packages = {name.partition(".")[0] for name in sys.modules}
+    return sorted(packages - set(sys.stdlib_module_names))
+
+
+def serve(worker: Worker, commands: IO[str], replies: IO[str]) -> None:
+    """Answer commands until one says close or the orchestrator is gone.
+
+    A `PipelineError` becomes a reply; anything else leaves the loop with its traceback.
+    """
+    for line in commands:
+        command = json.loads(line)
+        name = command.pop("do")
+        try:
+            reply = {"ok": True} | getattr(worker, name)(**command)
+        except PipelineError as error:
+            reply = {"ok": False, "error": str(error), "kind": type(error).__name__}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+        if name == "close":
+            return
+
+
+def main() -> None:
+    """Serve on the process's pipes, then leave without running what libraries do at exit.
+
+    A crash while tearing down after a complete result would otherwise look like a failed
+    measurement.
+    """
+    die_with_parent()
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    status = 1
+    try:
+        serve(Worker(MonotonicClock()), sys.stdin, replies)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from trtproof import __version__, cli, dvc_state
+from trtproof.errors import HardwareError
+from trtproof.why import Change, StageState
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch) -> Path:
+    shutil.copytree(REPOSITORY / "conf", tmp_path / "conf")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_compose_writes_params_once(project, capsys):
+    assert cli.main(["compose"]) == 0
+    assert capsys.readouterr().out == "params.yaml: written\n"
+    assert cli.main(["compose"]) == 0
+    assert capsys.readouterr().out == "params.yaml: unchanged\n"
+    assert cli.main(["compose", "--check"]) == 0
+
+
+def test_compose_takes_overrides(project):
+    assert cli.main(["compose", "benchmark=smoke", "target=cpu"]) == 0
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    assert "profile: smoke" in text
+    assert "device: cpu" in text
+
+
+def test_check_writes_nothing_and_fails_on_stale_params(project, capsys):
+    cli.main(["compose", "benchmark=smoke"])
+    before = (project / "params.yaml").read_bytes()
+    assert cli.main(["compose", "--check"]) == 1
+    assert capsys.readouterr().err.startswith("error: params.yaml: not what conf/ composes to")
+    assert (project / "params.yaml").read_bytes() == before
+
+
+def test_settings_that_contradict_are_one_line_and_exit_code_1(project, capsys):
+    assert cli.main(["compose", "recipe=[fp32]"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: variants.")
+    assert error.count("\n") == 1
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"trtproof {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["compose", "--nonsense"]])
+def test_wrong_usage_exits_with_2(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == 2
+    assert "usage: trtproof" in capsys.readouterr().err
+
+
+def test_why_probes_and_then_answers(monkeypatch, capsys):
+    probed: list[bool] = []
+
+    def answer() -> list[StageState]:
+        assert probed
+        return [
+            StageState(name="export", inputs={}, own=[Change("params.yaml model.name", "a", "b")])
+        ]
+
+    monkeypatch.setattr(dvc_state, "run_probe", lambda: probed.append(True))
+    monkeypatch.setattr(dvc_state, "read_states", answer)
+    assert cli.main(["why"]) == 0
+    assert "params.yaml model.name: a -> b" in capsys.readouterr().out
+
+
+def test_why_passes_on_what_stopped_the_probe(monkeypatch, capsys):
+    error = HardwareError("no GPU")
+
+    def stop() -> None:
+        raise error
+
+    monkeypatch.setattr(dvc_state, "run_probe", stop)
+    assert cli.main(["why"]) == 1
+    assert capsys.readouterr().err == "error: no GPU\n"

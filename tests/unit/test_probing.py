@@ -1,0 +1,328 @@
+import json
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pynvml
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trtproof import artifacts, distributions, probing, probing_cpu, probing_gpu
+from trtproof.config import TargetConfig
+from trtproof.errors import HardwareError
+
+XEON = """processor\t: 0
+model name\t: Intel(R) Xeon(R) Processor @ 2.50GHz
+flags\t\t: fpu sse4_1 fma avx avx2 avx512f avx512_vnni
+physical id\t: 0
+core id\t\t: 0
+
+processor\t: 1
+model name\t: Intel(R) Xeon(R) Processor @ 2.50GHz
+flags\t\t: fpu sse4_1 fma avx avx2 avx512f avx512_vnni
+physical id\t: 0
+core id\t\t: 0
+"""
+GRAVITON = """processor\t: 0
+BogoMIPS\t: 2100.00
+Features\t: fp asimd asimddp asimdhp i8mm bf16 sve
+CPU implementer\t: 0x41
+CPU part\t: 0xd40
+"""
+VERSIONS = {"torch": "2.13.0+cu130", "onnxruntime-gpu": "1.31.1"}
+
+
+class FakeNvml:
+    """One H200, answering as NVML does; `failing` calls raise the given error."""
+
+    NVML_CLOCK_SM = pynvml.NVML_CLOCK_SM
+    NVML_CLOCK_MEM = pynvml.NVML_CLOCK_MEM
+    NVML_COMPUTEMODE_EXCLUSIVE_PROCESS = pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS
+    NVML_COMPUTEMODE_PROHIBITED = pynvml.NVML_COMPUTEMODE_PROHIBITED
+
+    def __init__(self, count: int = 1, **answers: Any) -> None:
+        self.count = count
+        self.answers: dict[str, Any] = {
+            "nvmlDeviceGetComputeMode": 0,
+            "nvmlDeviceGetCudaComputeCapability": (9, 0),
+            "nvmlDeviceGetName": "NVIDIA H200",
+            "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=150_754_820_096),
+            "nvmlDeviceGetPowerManagementLimit": 700_000,
+            "nvmlDeviceGetEccMode": (1, 1),
+            "nvmlSystemGetDriverVersion": "580.95.05",
+            "nvmlDeviceGetMaxClockInfo": 1980,
+        } | answers
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> Any:
+            if name == "nvmlDeviceGetCount":
+                return self.count
+            if name == "nvmlDeviceGetHandleByIndex":
+                return arguments[0]
+            if name == "nvmlDeviceGetUUID":
+                return f"GPU-{arguments[0]}fe4c1d0"
+            answer = self.answers[name]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        call.__name__ = name
+        return call
+
+
+class Machine:
+    """The machine that the probe sees, changed by a test before it asks."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.patch = monkeypatch
+        self.cpuinfo = XEON
+        self.versions: dict[str, str] = dict(VERSIONS)
+        monkeypatch.setattr(probing_cpu, "read_cpuinfo", lambda: self.cpuinfo)
+        monkeypatch.setattr(probing_cpu, "usable_threads", lambda: [0, 1])
+        monkeypatch.setattr(distributions, "installed_version", self.versions.get)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        self.put_nvml(None)
+
+    def put_nvml(self, nvml: FakeNvml | None, error: Exception | None = None) -> None:
+        def start() -> None:
+            if error:
+                raise error
+            if nvml is None:
+                raise pynvml.NVMLError_LibraryNotFound
+
+        self.patch.setattr(pynvml, "nvmlInit", start)
+        self.patch.setattr(pynvml, "nvmlShutdown", lambda: None)
+        self.patch.setattr(probing_gpu, "has_device_nodes", lambda: False)
+        for name in dir(pynvml):
+            if nvml is not None and name.startswith(("nvmlDevice", "nvmlSystem")):
+                self.patch.setattr(pynvml, name, getattr(nvml, name))
+
+
+@pytest.fixture
+def machine(monkeypatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+def target(device: Any = "auto", gpu_index: int = 0, require: tuple[str, ...] = ()) -> TargetConfig:
+    return TargetConfig(device=device, gpu_index=gpu_index, require=list(require))
+
+
+def error(number: int) -> Exception:
+    found: Exception = pynvml.NVMLError(number)
+    return found
+
+
+def test_a_cpu_is_named_with_the_instruction_sets_that_matter(machine):
+    machine.versions.clear()
+    machine.versions |= {"torch": "2.13.0+cpu", "onnxruntime": "1.31.1"}
+    found = probing.probe(target())
+    facts = {
+        "device": "cpu",
+        "cpu": "Intel Xeon Processor @ 2.50GHz",
+        "isa": "avx+avx2+avx512_vnni+avx512f+fma+sse4_1",
+    }
+    assert found.slug == "cpu-intel-xeon-processor-2-50ghz"
+    assert found.engine == {
+        "torch": {"version": "2.13.0"} | facts,
+        "onnxruntime": {"version": "1.31.1"} | facts,
+        "tensorrt": {},
+    }
+    assert found.bench["cpu"] == facts["cpu"]
+    assert (found.bench["threads_count"], found.bench["cores_count"]) == (2, 1)
+
+
+def test_an_arm_cpu_is_named_by_its_part_number(machine):
+    machine.cpuinfo = GRAVITON
+    assert probing_cpu.cpu_facts() == {
+        "cpu": "ARM Neoverse-V1",
+        "isa": "bf16+dotprod+i8mm+neon+neon_fp16+sve",
+    }
+
+
+def test_a_gpu_is_described_apart_from_what_decides_timings(machine):
+    machine.put_nvml(FakeNvml())
+    machine.versions |= {
+        "nvidia-cuda-runtime": "13.0.96",
+        "tensorrt-cu13-bindings": "10.16.1.11",
+        "tensorrt-cu13-libs": "10.16.1.11",
+    }
+    found = probing.probe(target())
+    device = {
+        "device": "cuda",
+        "gpu": "NVIDIA H200",
+        "compute_capability": "9.0",
+        "memory_gib": 140,
+        "cuda": "13.0.96",
+    }
+    assert found.slug == "nvidia-h200-sm90"
+    assert found.engine["torch"] == {"version": "2.13.0"} | device
+    assert found.engine["onnxruntime"] == {"version": "1.31.1"} | device
+    assert (
+        found.engine["tensorrt"] == {"bindings": "10.16.1.11", "libraries": "10.16.1.11"} | device
+    )
+    assert found.bench["driver"] == "580.95.05"
+    assert found.bench["power_limit_w"] == 700
+    assert found.bench["ecc"] == "on"
+    assert found.bench["cpu"] == "Intel Xeon Processor @ 2.50GHz"
+    assert re.fullmatch(r"[0-9a-f]{16}", found.bench["gpu_uuid"])
+
+
+def test_a_cpu_target_on_a_gpu_host_is_a_cpu_run(machine):
+    machine.put_nvml(FakeNvml())
+    machine.versions["tensorrt-cu13-bindings"] = "10.16.1.11"
+    found = probing.probe(target("cpu"))
+    assert found.slug.startswith("cpu-")
+    assert found.engine["torch"]["device"] == "cpu"
+    assert found.engine["tensorrt"] == {"bindings": "10.16.1.11"}
+    assert "driver" not in found.bench
+
+
+def test_the_cuda_runtime_is_told_by_torch_where_it_has_no_package(machine):
+    assert probing_gpu.cuda_version() == "13.0"
+    machine.versions["torch"] = "2.13.0"
+    assert probing_gpu.cuda_version() is None
+
+
+def test_a_fact_that_a_gpu_does_not_have_is_left_out(machine):
+    machine.put_nvml(FakeNvml(nvmlDeviceGetEccMode=error(pynvml.NVML_ERROR_NOT_SUPPORTED)))
+    assert "ecc" not in probing.probe(target()).bench
+
+
+def test_the_facts_are_json_without_dots_in_the_slug(machine):
+    machine.put_nvml(FakeNvml(nvmlDeviceGetName="NVIDIA GeForce RTX 4090 D (v1.5)"))
+    found = probing.probe(target())
+    assert found.slug == "nvidia-geforce-rtx-4090-d-v1-5-sm90"
+    assert json.loads(artifacts.to_json(found.to_json()))["slug"] == found.slug
+
+
+@pytest.mark.parametrize(
+    "call", ["nvmlDeviceGetMemoryInfo", "nvmlDeviceGetName", "nvmlSystemGetDriverVersion"]
+)
+def test_a_gpu_that_does_not_answer_is_an_error_and_never_the_cpu(machine, call):
+    machine.put_nvml(FakeNvml(1, **{call: error(pynvml.NVML_ERROR_GPU_IS_LOST)}))
+    with pytest.raises(HardwareError, match=rf"does not answer {call}.*nvidia-smi"):
+        probing.probe(target())
+
+
+def test_nvml_that_does_not_start_is_an_error(machine):
+    machine.put_nvml(None, error(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH))
+    with pytest.raises(HardwareError, match="NVML does not start"):
+        probing.probe(target())
+
+
+def test_a_gpu_without_its_driver_is_an_error(machine, monkeypatch):
+    machine.put_nvml(None, error(pynvml.NVML_ERROR_DRIVER_NOT_LOADED))
+    assert probing.choose_device(target()) is None
+    monkeypatch.setattr(probing_gpu, "has_device_nodes", lambda: True)
+    with pytest.raises(HardwareError, match="its driver does not answer"):
+        probing.choose_device(target())
+
+
+@pytest.mark.parametrize(("mode", "name"), [(3, "EXCLUSIVE_PROCESS"), (2, "PROHIBITED")])
+def test_an_exclusive_gpu_is_refused_with_the_repair(machine, mode, name):
+    machine.put_nvml(FakeNvml(nvmlDeviceGetComputeMode=mode))
+    with pytest.raises(HardwareError, match=rf"{name}.*nvidia-smi -i 0 -c DEFAULT"):
+        probing.probe(target())
+
+
+def test_a_cuda_target_without_a_gpu_is_an_error(machine):
+    with pytest.raises(HardwareError, match=r"target\.device is cuda.*target=cpu"):
+        probing.probe(target("cuda"))
+
+
+def test_the_gpu_is_chosen_by_its_index(machine):
+    machine.put_nvml(FakeNvml(count=2))
+    first, second = (probing_gpu.find_gpu(index) for index in (0, 1))
+    assert first is not None
+    assert second is not None
+    assert first.short_uuid != second.short_uuid
+    with pytest.raises(HardwareError, match=r"target\.gpu_index is 2, but this machine shows 2"):
+        probing_gpu.find_gpu(2)
+
+
+@pytest.mark.parametrize(
+    ("visible", "numbers"),
+    [("1", [1]), ("1,0", [1, 0]), ("GPU-1fe4", [1]), ("0,9,1", [0]), (" 1 , 0", [1, 0])],
+)
+def test_visible_devices_choose_and_order_the_gpus(machine, monkeypatch, visible, numbers):
+    nvml: Any = FakeNvml(count=2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert probing_gpu.visible_numbers(nvml, 2) == numbers
+
+
+@pytest.mark.parametrize("visible", ["", "-1", "7"])
+def test_a_hidden_gpu_is_an_error_and_never_the_cpu(machine, monkeypatch, visible):
+    machine.put_nvml(FakeNvml())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(HardwareError, match=r"hides every one.*target=cpu"):
+        probing.probe(target())
+    assert probing.probe(target("cpu")).slug.startswith("cpu-")
+
+
+def test_both_builds_of_onnx_runtime_are_refused_with_the_repair(machine):
+    machine.versions["onnxruntime"] = "1.30.0"
+    with pytest.raises(HardwareError, match="pip uninstall -y onnxruntime onnxruntime-gpu"):
+        probing.probe(target("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("versions", "message"),
+    [
+        ({"torch": "2.13.0+cpu"}, r"torch 2\.13\.0\+cpu is a build without CUDA"),
+        ({"onnxruntime": "1.31.1"}, r"onnxruntime 1\.31\.1 is the build for CPUs"),
+    ],
+)
+def test_a_build_that_cannot_use_the_gpu_is_an_error(machine, versions, message):
+    machine.put_nvml(FakeNvml())
+    machine.versions.clear()
+    machine.versions |= versions
+    with pytest.raises(HardwareError, match=message):
+        probing.probe(target())
+
+
+def test_a_required_backend_that_is_missing_is_an_error(machine):
+    machine.put_nvml(FakeNvml())
+    with pytest.raises(
+        HardwareError, match=r"target\.require lists tensorrt.*trtproof\[tensorrt\]"
+    ):
+        probing.probe(target(require=("tensorrt",)))
+    machine.versions["tensorrt"] = "10.16.1.11"
+    assert (
+        probing.probe(target(require=("tensorrt",))).engine["tensorrt"]["bindings"] == "10.16.1.11"
+    )
+
+
+def test_a_machine_that_says_nothing_still_has_a_name(machine):
+    machine.cpuinfo = ""
+    assert probing_cpu.cpu_facts()["cpu"]
+    assert probing_cpu.cpu_facts()["isa"] == ""
+
+
+@given(st.text())
+def test_a_slug_is_a_metrics_key(name):
+    slug = probing.slugify(name)
+    assert re.fullmatch(r"([a-z0-9]+(-[a-z0-9]+)*)?", slug)
+    assert probing.slugify(slug) == slug
+
+
+def test_the_probe_imports_no_library_that_it_is_about():
+    code = (
+        "import sys\n"
+        "from trtproof.config import load_params\n"
+        "from trtproof.inputs import make_inputs\n"
+        "from trtproof.leftovers import remove_leftovers\n"
+        "from trtproof.probing import probe\n"
+        "params = load_params()\n"
+        "probe(params.target)\n"
+        "import trtproof.inputs\n"
+        "sources = trtproof.inputs.InputSources(__import__('pathlib').Path.cwd(), ())\n"
+        "sources.model_closure(params.model)\n"
+        "sources.split_files(params.dataset, 'evaluation')\n"
+        "heavy = {'torch', 'pandas', 'omegaconf', 'onnxruntime', 'tensorrt', 'sklearn', 'onnx'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

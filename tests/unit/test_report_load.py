@@ -1,0 +1,207 @@
+"""What the report makes of complete, partial and contradictory inputs."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.report_inputs import REFERENCE, Inputs, Made, build, change, load
+
+from trtproof import artifacts
+from trtproof.errors import InputError, PlanCorruptError
+from trtproof.reason import Reason
+from trtproof.report.figures import NotMeasured, Timing
+from trtproof.report.findings import Scores
+from trtproof.report.markdown import render_markdown
+from trtproof.report.page import render_page
+
+SMALL = Inputs(batches=(1,), requests=40)
+INT8 = "onnxruntime-int8_cpu"
+TENSORRT = "tensorrt-fp16"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def find(findings, name):
+    return next(variant for variant in findings.variants if variant.name == name)
+
+
+def test_the_reference_comes_first_and_the_others_as_configured():
+    variants = dict(list(SMALL.variants.items())[::-1])
+    inputs = replace(SMALL, variants=variants)
+    build(inputs)
+    names = [variant.name for variant in load(inputs)[0].variants]
+    assert names == [REFERENCE, *(name for name in variants if name != REFERENCE)]
+
+
+def test_an_unavailable_variant_keeps_its_reason_everywhere():
+    build(SMALL)
+    variant = find(load(SMALL)[0], TENSORRT)
+    assert variant.status == "unavailable"
+    reason = "TensorRT is not installed; install trtproof[tensorrt]"
+    for found in (variant.plan, variant.scores, variant.timings[1], variant.speedups[1]):
+        assert found == NotMeasured(reason)
+
+
+def test_a_failed_build_says_so():
+    reason = Reason("parse", "the graph has an unknown operator Foo", "remove it")
+    inputs = change(SMALL, INT8, status="failed", reason=reason)
+    build(inputs)
+    findings, facts = load(inputs)
+    text = "failed: the graph has an unknown operator Foo; remove it"
+    assert find(findings, INT8).timings[1] == NotMeasured(text)
+    assert text in render_page(findings, facts)
+    assert text in render_markdown(findings, facts)
+
+
+def test_samples_of_another_plan_are_not_this_variants():
+    build(SMALL)
+    path = artifacts.BENCHMARK / "run.json"
+    record = artifacts.read_json(path, made_by="benchmark")
+    record["variants"][INT8]["plan_sha256"] = "0" * 64
+    artifacts.write_json(path, record)
+    found = find(load(SMALL)[0], INT8).timings[1]
+    assert found == NotMeasured("the timed plan is not the built one; run `dvc repro`")
+
+
+def test_scores_of_another_plan_are_not_this_variants():
+    build(SMALL)
+    path = artifacts.evaluate(INT8) / "scores.json"
+    artifacts.write_json(path, artifacts.read_json(path, made_by="e") | {"plan_sha256": "0" * 64})
+    found = find(load(SMALL)[0], INT8).scores
+    assert found == NotMeasured("the evaluated plan is not the built one; run `dvc repro`")
+
+
+def test_without_labels_there_is_agreement_but_no_score():
+    inputs = replace(SMALL, labelled=False)
+    build(inputs)
+    findings, facts = load(inputs)
+    scores = find(findings, INT8).scores
+    assert isinstance(scores, Scores)
+    assert (dict(scores.values), dict(scores.drops)) == ({}, {})
+    assert scores.agreement_pct == pytest.approx(100 * 359 / 360)
+    assert "have no labels" in render_page(findings, facts)
+
+
+def test_samples_with_nan_are_counted_and_explained():
+    inputs = replace(SMALL, nan_in=INT8)
+    build(inputs)
+    findings, facts = load(inputs)
+    scores = find(findings, INT8).scores
+    assert isinstance(scores, Scores)
+    assert scores.missing_count == 1
+    assert not isinstance(scores.differences, NotMeasured)
+    assert scores.differences["logits"].nan_count == 1
+    assert scores.differences["logits"].worst_indices[0] == 3
+    assert "it counts as wrong" in render_page(findings, facts)
+
+
+def test_the_drop_is_the_references_score_minus_the_variants():
+    build(SMALL)
+    scores = find(load(SMALL)[0], INT8).scores
+    assert isinstance(scores, Scores)
+    assert scores.drops == {"top1_pct": pytest.approx(100 / 360)}
+
+
+def test_the_second_run_of_the_reference_is_the_control():
+    build(SMALL)
+    findings = load(SMALL)[0]
+    control = findings.control[1]
+    assert not isinstance(control, NotMeasured)
+    assert control.value == pytest.approx(1, abs=0.03)
+    assert all(variant.name != f"{REFERENCE}/again" for variant in findings.variants)
+
+
+MISSING = [
+    "artifacts/benchmark",
+    "artifacts/benchmark/samples.parquet",
+    "artifacts/benchmark/run.json",
+    "artifacts/evaluate",
+    f"artifacts/evaluate/{REFERENCE}",
+    f"artifacts/evaluate/{INT8}/predictions.json",
+    f"artifacts/evaluate/{INT8}/outputs.npz",
+    f"artifacts/evaluate/{REFERENCE}/outputs.npz",
+    "artifacts/build",
+    f"artifacts/build/{REFERENCE}",
+    f"artifacts/build/{INT8}/engine.onnx",
+    "artifacts/audit",
+    "artifacts/audit/fp32",
+    "artifacts/calibrate",
+    "artifacts",
+]
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_whatever_is_missing_is_called_not_measured(missing):
+    build(SMALL)
+    path = Path(missing)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    findings, facts = load(SMALL)
+    page, summary = render_page(findings, facts), render_markdown(findings, facts)
+    assert "not measured" in page
+    for text in (page, summary):
+        assert "nan" not in text.lower().replace("samples with nan", "").replace(">nan<", "")
+        assert "None" not in text
+    for variant in SMALL.variants:
+        assert variant in page
+
+
+def test_without_the_references_timing_there_are_latencies_but_no_speed():
+    build(SMALL)
+    path = artifacts.BENCHMARK / "samples.parquet"
+    from trtproof.measure.samples import read_samples, write_samples
+
+    samples = read_samples(path)
+    write_samples(path, samples[~samples["contender"].str.startswith(REFERENCE)])
+    variant = find(load(SMALL)[0], INT8)
+    assert isinstance(variant.timings[1], Timing)
+    speedup = variant.speedups[1]
+    assert isinstance(speedup, NotMeasured)
+    assert "the reference was not timed" in speedup.reason
+
+
+def test_only_configured_variants_are_loaded():
+    build(SMALL)
+    variants = {REFERENCE: SMALL.variants[REFERENCE], INT8: SMALL.variants[INT8]}
+    findings = load(replace(SMALL, variants=variants))[0]
+    assert [variant.name for variant in findings.variants] == [REFERENCE, INT8]
+
+
+def test_a_broken_file_is_an_error_with_the_repair():
+    build(SMALL)
+    (artifacts.evaluate(INT8) / "scores.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=rf"dvc repro -f evaluate@{INT8}"):
+        load(SMALL)
+
+
+def test_an_edited_sidecar_is_an_error():
+    build(SMALL)
+    path = artifacts.build(INT8) / "engine.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("int8_cpu", "fp32"), encoding="utf-8")
+    with pytest.raises(PlanCorruptError, match="was edited"):
+        load(SMALL)
+
+
+def test_every_file_that_was_read_is_a_source():
+    build(SMALL)
+    sources = {path.as_posix() for path in load(SMALL)[0].sources}
+    assert f"artifacts/build/{TENSORRT}/engine.json" in sources
+    assert "artifacts/benchmark/samples.parquet" in sources
+    assert "artifacts/calibrate/coverage.json" in sources
+    assert "metrics/hardware.json" in sources
+
+
+def test_a_single_variant_is_a_report_too():
+    inputs = replace(SMALL, variants={REFERENCE: Made("torch", "fp32")})
+    build(inputs)
+    findings, facts = load(inputs)
+    assert "no variant" in render_page(findings, facts)
+    assert render_markdown(findings, facts)

@@ -1,0 +1,139 @@
+"""The metrics files: what DVC can show and compare, traced back to the raw samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.report_inputs import REFERENCE, SLUG, Inputs, build, load
+
+from trtproof import artifacts
+from trtproof.measure.samples import read_samples
+from trtproof.report.cells import format_number
+from trtproof.report.metrics import drop_name, round_significant
+
+INPUTS = Inputs()
+INT8 = "onnxruntime-int8_cpu"
+UNITS = {"ms", "s", "pct", "pp", "mib", "ips", "ratio", "count"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Iterator[dict[str, Any]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("metrics"))
+        build(INPUTS)
+        yield dict(load(INPUTS)[1].metrics)
+
+
+def leaves(data, path=()):
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def test_there_are_only_numbers_and_two_texts_and_no_dots_in_keys(made):
+    for variant, metrics in made.items():
+        for path, value in leaves(metrics):
+            assert all("." not in key for key in path)
+            if path[-1] in {"status", "reason"}:
+                assert isinstance(value, str)
+                continue
+            assert type(value) in {int, float}, (variant, path)
+        json.dumps(metrics, allow_nan=False)
+
+
+def test_every_figure_names_its_unit(made):
+    for metrics in made.values():
+        for path, _ in leaves(metrics):
+            if path[-1] in {"schema", "status", "reason"}:
+                continue
+            words = [key.rpartition("_")[2] for key in path[1:]]
+            assert UNITS & set(words), path
+
+
+def test_numbers_have_five_significant_digits(made):
+    for metrics in made.values():
+        for path, value in leaves(metrics):
+            if isinstance(value, float):
+                assert float(f"{value:.5g}") == value, path
+
+
+def test_device_figures_lie_under_the_slug_and_scores_do_not(made):
+    assert set(made[INT8]) == {"schema", "status", SLUG, "scores"}
+    assert "latency_b1_ms" in made[INT8][SLUG]
+    assert "top1_pct" in made[INT8]["scores"]
+
+
+def test_an_unavailable_variant_has_its_reason_and_no_figure(made):
+    unavailable = {"schema": 1, "status": "unavailable", "reason": "no-bindings"}
+    assert made["tensorrt-fp16"] == unavailable
+
+
+def test_the_reference_has_a_control_and_no_speedup_or_drop(made):
+    keys = set(made[REFERENCE][SLUG])
+    assert "control_b1_ratio" in keys
+    assert not any(key.startswith("speedup") for key in keys)
+    assert "top1_drop_pp" not in made[REFERENCE]["scores"]
+    assert "agreement_pct" not in made[REFERENCE]["scores"]
+
+
+def test_latencies_can_be_recomputed_from_the_raw_samples(made):
+    samples = read_samples(artifacts.BENCHMARK / "samples.parquet")
+    for batch in INPUTS.batches:
+        rows = samples[
+            (samples["contender"] == INT8)
+            & (samples["batch"] == batch)
+            & (samples["status"] == "counted")
+        ]
+        ordered = np.sort(rows["e2e_ns"].to_numpy()) / 1e6
+        figures = made[INT8][SLUG][f"latency_b{batch}_ms"]
+        count = len(ordered)
+        assert made[INT8][SLUG][f"samples_b{batch}_count"] == count
+        for name, excluded in (("p50", count // 2), ("p90", count // 10), ("p99", count // 100)):
+            assert figures[name] == float(f"{ordered[count - 1 - excluded]:.5g}")
+        assert figures["max"] == float(f"{ordered[-1]:.5g}")
+
+
+def test_a_failed_score_never_becomes_zero(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inputs = replace(INPUTS, labelled=False, requests=20, batches=(1,))
+    build(inputs)
+    scores = load(inputs)[1].metrics[INT8]["scores"]
+    assert set(scores) == {"agreement_pct", "samples_count", "missing_count"}
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"),
+    [(0.0, 0.0), (123456.0, 123460.0), (0.000123456, 0.00012346), (-2.999999, -3.0)],
+)
+def test_rounding(value, rounded):
+    assert round_significant(value) == rounded
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_a_number_is_no_metric(value):
+    with pytest.raises(ValueError, match=r"nan|inf"):
+        round_significant(value)
+
+
+def test_names_of_drops():
+    assert drop_name("top1_pct") == "top1_drop_pp"
+    assert drop_name("f1_ratio") == "f1_drop_ratio"
+
+
+@given(st.floats(-1e7, 1e7).filter(lambda value: abs(value) > 1e-9))
+def test_the_text_of_a_number_is_the_number_of_the_metrics(value):
+    assert float(format_number(value)) == round_significant(value)
+
+
+@given(st.integers(0, 10**9))
+def test_counts_keep_all_their_digits(value):
+    assert int(format_number(value).replace(",", "")) == value

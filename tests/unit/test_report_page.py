@@ -1,0 +1,238 @@
+"""The page: true to the metrics, offline, escaped, the same bytes every time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+
+import pytest
+from tests.report_inputs import REFERENCE, Inputs, build, change, load
+
+from trtproof.reason import Reason
+from trtproof.report.cells import Facts, format_number
+from trtproof.report.page import render_page
+from trtproof.report.theme import DARK, LIGHT
+
+HOSTILE = """<script>alert(1)</script> "quoted" & 'single' <img src=x onerror=y> | `a` [b](c)"""
+TEXT_COLOURS = (
+    "fg",
+    "muted",
+    "accent",
+    "ok",
+    "bad",
+    "warn",
+    *(f"v{number}" for number in range(7)),
+)
+
+
+@dataclass
+class Cell:
+    attributes: dict[str, str | None]
+    text: str = ""
+
+
+class Reader(HTMLParser):
+    """Collect table cells, all tags with attributes, and check that tags close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[Cell] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "br", "line", "rect", "path", "circle"}:
+            self.open.append(tag)
+        if tag == "td":
+            self.cells.append(Cell(dict(attrs)))
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag in {"rect", "circle"}:
+            return
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if "td" in self.open:
+            self.cells[-1].text += data
+
+
+@dataclass
+class Page:
+    html: str
+    facts: Facts
+    reader: Reader = field(default_factory=Reader)
+
+
+def make(inputs: Inputs) -> Page:
+    build(inputs)
+    findings, facts = load(inputs)
+    page = Page(render_page(findings, facts), facts)
+    page.reader.feed(page.html)
+    return page
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Iterator[Page]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("page"))
+        yield make(Inputs(budget={"top1_drop_pp": 0.5, "speedup_ratio": 2.0}))
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch) -> Page:
+    monkeypatch.chdir(tmp_path)
+    reason = Reason(HOSTILE, HOSTILE, HOSTILE)
+    inputs = Inputs(model=HOSTILE, dataset=HOSTILE, profile=HOSTILE, requests=20, batches=(1,))
+    inputs = change(inputs, "tensorrt-fp16", reason=reason)
+    renamed = {
+        HOSTILE if name == "onnxruntime-int8" else name: made
+        for name, made in inputs.variants.items()
+    }
+    return make(replace(inputs, variants=renamed, slug="cpu-<b>slug</b>"))
+
+
+def test_every_number_in_a_table_is_the_number_in_the_metrics(page):
+    traced = [cell for cell in page.reader.cells if "data-metric" in cell.attributes]
+    assert len(traced) > 80
+    for cell in traced:
+        variant, _, path = str(cell.attributes["data-metric"]).partition(":")
+        value = page.facts.number(variant, *path.split("."))
+        assert value is not None
+        shown = re.match(r"-?[\d,.]+", cell.text)
+        assert shown is not None
+        assert float(shown.group().replace(",", "")) == value
+
+
+def test_every_figure_of_the_metrics_is_on_the_page(page):
+    """Plots and scores of every variant, good or bad."""
+    for variant, metrics in page.facts.metrics.items():
+        for name, value in metrics.get("scores", {}).items():
+            path = f"{variant}:scores.{name}"
+            texts = [
+                cell.text
+                for cell in page.reader.cells
+                if cell.attributes.get("data-metric") == path
+            ]
+            assert texts, path
+            assert texts[0].startswith(format_number(value))
+
+
+def test_no_cell_is_blank(page):
+    assert all(cell.text.strip() for cell in page.reader.cells)
+
+
+def test_nothing_is_fetched_from_anywhere(page):
+    for pattern in ("http:", "https:", "@import", "url(", "<link", "<iframe", "<img"):
+        assert pattern not in page.html
+    for tag, attributes in page.reader.tags:
+        assert not {"src", "href", "xlink:href", "srcset", "action"} & attributes.keys(), tag
+
+
+def test_tags_are_closed(page):
+    assert page.reader.open == []
+
+
+def test_a_speedup_stands_with_its_interval_its_reference_and_the_control(page):
+    text = "".join(page.reader.text)
+    key = "speedup_b1_ratio"
+    slug = page.facts.slug
+    for variant in ("onnxruntime-int8_cpu", "onnxruntime-int8"):
+        low, high = (page.facts.number(variant, slug, key, end) for end in ("ci_lo", "ci_hi"))
+        assert low is not None
+        assert high is not None
+        assert f"{format_number(low)} to {format_number(high, 'ratio')}" in text
+    assert f"Speed, {REFERENCE} = 1" in text
+    assert "against its own second run" in text
+    assert "reference against itself" in text
+
+
+def test_a_slower_variant_is_called_slower(page):
+    chips = [cell.text for cell in page.reader.cells if cell.text in {"faster", "slower"}]
+    assert chips.count("slower") == 2
+    assert chips.count("faster") == 4
+
+
+def test_hostile_texts_stay_texts(hostile):
+    assert "<script>alert" not in hostile.html
+    assert "<img" not in hostile.html
+    assert "<b>slug" not in hostile.html
+    assert hostile.reader.open == []
+    assert "".join(hostile.reader.text).count(HOSTILE) >= 6
+    assert [tag for tag, _ in hostile.reader.tags].count("script") == 1
+
+
+def test_a_rebuild_has_the_same_bytes(tmp_path, monkeypatch):
+    pages = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        pages.append(make(Inputs(requests=30)).html)
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"synthetic": True}, "Synthetic inputs"),
+        ({"random_weights": True}, "Random weights"),
+        ({"profile": "quick"}, "Profile quick: indicative"),
+        ({"profile": "smoke"}, "Profile smoke: indicative"),
+    ],
+)
+def test_what_weakens_the_figures_is_said_at_the_top(tmp_path, monkeypatch, changes, text):
+    monkeypatch.chdir(tmp_path)
+    with_warning = make(replace(Inputs(requests=20, batches=(1,)), **changes))
+    assert text in with_warning.html.partition("<main>")[0].partition("<body>")[2]
+
+
+def test_a_full_run_on_real_data_carries_no_warning(page):
+    assert 'class="warning"' not in page.html
+
+
+def test_the_first_screen_says_what_where_when_and_how_to_repeat(page):
+    header = page.html.partition("</header>")[0].partition("<header>")[2]
+    for text in ("digits_resnet", "digits", "cpu-example-8c", "2026-11-22 09:42:17 UTC", "full",
+                 "abba/1", "4f2c9ab81d0e", "dvc repro", "360 real evaluation samples"):  # fmt: skip
+        assert text in header
+
+
+def test_without_targets_there_is_no_verdict(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "No targets declared" in make(Inputs(requests=20, batches=(1,))).html
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in channels
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2, contrast ratio."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_texts_have_enough_contrast(theme):
+    pairs = [(name, ground) for name in TEXT_COLOURS for ground in ("card", "page")]
+    pairs += [(name, f"{name}bg") for name in ("ok", "bad", "warn")] + [("muted", "code")]
+    weak = {pair for pair in pairs if contrast(theme[pair[0]], theme[pair[1]]) < 4.5}
+    assert weak == set()
+
+
+def test_both_themes_name_the_same_colours():
+    assert LIGHT.keys() == DARK.keys()
