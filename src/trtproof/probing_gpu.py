@@ -148,9 +148,12 @@ def visible_numbers(nvml: ModuleType, count: int) -> list[int]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
         return list(range(count))
+    words = [word.strip() for word in chosen.split(",")]
+    if any(word.isdigit() for word in words):
+        _require_one_order(nvml, count)
     uuids = [ask(nvml.nvmlDeviceGetUUID, _handle(nvml, number)) for number in range(count)]
     numbers: list[int] = []
-    for word in (part.strip() for part in chosen.split(",")):
+    for word in words:
         matching = [number for number, uuid in enumerate(uuids) if word and uuid.startswith(word)]
         if word.isdigit() and int(word) < count:
             matching = [int(word)]
@@ -163,6 +166,16 @@ def visible_numbers(nvml: ModuleType, count: int) -> list[int]:
             "unset it, or choose `target=cpu` to measure on the CPU"
         )
     return numbers
+
+
+def _require_one_order(nvml: ModuleType, count: int) -> None:
+    """Refuse numbers that CUDA and NVML may count differently: CUDA puts the fastest GPU first."""
+    names = {ask(nvml.nvmlDeviceGetName, _handle(nvml, number)) for number in range(count)}
+    if len(names) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+        raise HardwareError(
+            f"CUDA_VISIBLE_DEVICES numbers this machine's different GPUs ({', '.join(sorted(names))})"
+            " in an order of CUDA's own; set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name a GPU by its UUID"
+        )
 
 
 def read_gpu(nvml: ModuleType, number: int) -> Gpu:

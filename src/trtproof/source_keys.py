@@ -18,9 +18,9 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import trtproof
-from trtproof import artifacts, distributions
+from trtproof import artifacts, distributions, source_trees
 from trtproof.file_cache import FileCache
-from trtproof.source_trees import FORMAT_VERSION, SourceTree, read_tree
+from trtproof.source_trees import SourceTree, read_tree
 
 PACKAGE = Path(trtproof.__file__).parent
 OWN = "trtproof"
@@ -84,7 +84,7 @@ class SourceTrees:
         self._project = project
         self._package = package
         self._roots = [project / folder for folder in pythonpath]
-        self._cache = FileCache(project, "sources", f"{FORMAT_VERSION} {sys.version_info[:2]}")
+        self._cache = FileCache(project, "sources", _reader_version())
         self._trees: dict[Path, SourceTree] = {}
         self._located: dict[str, Module | None] = {}
         self._reached: dict[Module, tuple[list[Module], list[str]]] = {}
@@ -245,6 +245,12 @@ class SourceTrees:
             if found:
                 return found
         return None
+
+
+def _reader_version() -> str:
+    """Return what a cached reading of a file depends on besides the file: our reader and Python."""
+    reader = artifacts.sha256_file(Path(source_trees.__file__))[:16]
+    return f"{reader} {sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _below(folder: Path, name: str, *, top_folder: Path | None = None) -> Module | None:

@@ -17,9 +17,6 @@ from typing import Any
 
 from trtproof.errors import InputError
 
-FORMAT_VERSION = "1"
-"""Changed when this module reads files differently, so that cached readings are dropped."""
-
 SKIPPED_FIELDS = frozenset({"ctx", "kind", "type_comment"})
 BLOCK_FIELDS = ("body", "orelse", "finalbody")
 MENTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+(:[A-Za-z_]\w*)?|[A-Za-z_]\w*:[A-Za-z_]\w*")

@@ -16,6 +16,7 @@ SECONDS_PER_MINUTE: Final = 60
 ABSENT: Final = "(absent)"
 SHOWN_CAUSES: Final = 12
 SHOWN_STAGES: Final = 3
+SHOWN_CHARACTERS: Final = 60
 LEAST_MINUTES: Final = 0.1
 LEAST_GB: Final = 0.001
 
@@ -154,7 +155,8 @@ def show(value: Any) -> str:
         return ABSENT
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    text = str(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
 def render(forecasts: Sequence[Forecast]) -> str:

@@ -45,7 +45,7 @@ def tiny_onnx(path: Path, *, seed: int = 0) -> None:
 
 
 def tiny_npz(path: Path, *, count: int, seed: int) -> None:
-    """Write labelled samples: each class is a bright column of its own, so that scores mean something."""
+    """Write labelled samples: each class is a bright column of its own."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % CLASSES
     images = generator.random((count, 1, SIDE, SIDE)).astype(np.float32)

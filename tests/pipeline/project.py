@@ -44,7 +44,7 @@ class Outcome:
 
 @dataclass
 class Project:
-    """One temporary project; `host` overrides what the probe sees (see fake_host/sitecustomize.py)."""
+    """One temporary project; `host` is what fake_host/sitecustomize.py puts in place."""
 
     root: Path
     host: dict[str, Any]

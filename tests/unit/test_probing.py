@@ -253,6 +253,16 @@ def test_visible_devices_choose_and_order_the_gpus(machine, monkeypatch, visible
     assert probing_gpu.visible_numbers(nvml, 2) == numbers
 
 
+def test_numbers_of_different_gpus_need_one_order(machine, monkeypatch):
+    nvml: Any = FakeNvml(count=2)
+    nvml.nvmlDeviceGetName = ["NVIDIA T4", "NVIDIA H200"].__getitem__
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(HardwareError, match="CUDA_DEVICE_ORDER=PCI_BUS_ID"):
+        probing_gpu.visible_numbers(nvml, 2)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert probing_gpu.visible_numbers(nvml, 2) == [0]
+
+
 @pytest.mark.parametrize("visible", ["", "-1", "7"])
 def test_a_hidden_gpu_is_an_error_and_never_the_cpu(machine, monkeypatch, visible):
     machine.put_nvml(FakeNvml())

@@ -112,6 +112,7 @@ def test_an_input_that_changed_since_is_a_cause():
         ([1], [1, 2], ["f.k: [1] -> [1, 2]"]),
         ({"a": 1}, {"a": 1}, []),
         (None, {"a": 1}, ["f.k: (absent) -> {'a': 1}"]),
+        (None, "x" * 99, [f"f.k: (absent) -> {'x' * 60}..."]),
     ],
 )
 def test_a_difference_is_told_down_to_the_field(old, new, lines):

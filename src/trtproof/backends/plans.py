@@ -14,7 +14,7 @@ import msgspec
 
 from trtproof import artifacts
 from trtproof.backends import BACKENDS
-from trtproof.backends.base import BuildSpec, CompileRecord
+from trtproof.backends.base import Backend, BuildSpec, CompileRecord
 from trtproof.backends.host import SIGNATURE_FILE
 from trtproof.config import BuildConfig
 from trtproof.errors import BackendError, BuildFailedError
@@ -61,25 +61,14 @@ def build_plan(request: BuildRequest, out: Path) -> EngineRecord:
         BackendError: the build may succeed another time (out of memory).
     """
     backend = BACKENDS.load(request.backend)
-    precision = read_precision(request.source)
-    blank = EngineRecord(
-        variant=request.variant,
-        backend=request.backend,
-        recipe=request.recipe,
-        precision=precision,
-        status="unavailable",
-        facts=request.facts,
-        key=request.key,
-        settings=msgspec.to_builtins(request.settings),
-        reason=backend.unavailable(request.facts, precision),
-    )
+    blank = _blank_record(request, backend)
     if blank.reason is not None:
         return blank
     source = artifacts.require(request.source, made_by=_made_by(request.source))
     record = replace(blank, source=artifacts.sha256_folder(source))
     started = perf_counter()
     try:
-        compiled = backend.compile(load_files(source), _make_spec(request, precision), out)
+        compiled = backend.compile(load_files(source), _make_spec(request, blank.precision), out)
     except BuildFailedError as error:
         return _record_failure(record, error, out)
     except MemoryError as error:
@@ -97,6 +86,22 @@ def build_plan(request: BuildRequest, out: Path) -> EngineRecord:
             "seconds": round(seconds, 3),
             "slug": request.slug,
         },
+    )
+
+
+def _blank_record(request: BuildRequest, backend: Backend) -> EngineRecord:
+    """Return the record of a variant that is not built, with the backend's reason if it has one."""
+    precision = read_precision(request.source)
+    return EngineRecord(
+        variant=request.variant,
+        backend=request.backend,
+        recipe=request.recipe,
+        precision=precision,
+        status="unavailable",
+        facts=request.facts,
+        key=request.key,
+        settings=msgspec.to_builtins(request.settings),
+        reason=backend.unavailable(request.facts, precision),
     )
 
 

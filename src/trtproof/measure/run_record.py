@@ -13,6 +13,7 @@ import pandas as pd
 from trtproof.config import BenchmarkConfig
 from trtproof.errors import BackendError
 from trtproof.hardware import Hardware
+from trtproof.measure.budget import BlockPlan
 from trtproof.measure.contenders import Field
 from trtproof.measure.machine import describe_setting
 from trtproof.measure.samples import SCENARIO, counted, medians_by_round
@@ -56,23 +57,29 @@ def make_run_record(
             name: _describe_variant(name, record, session, reference)
             for name, record in lineup.records.items()
         },
-        "schedule": {
-            "contenders": names,
-            "rounds": [order_round(names, number) for number in range(config.rounds)],
-            "batches": config.batches,
-            "restart_every_rounds": config.restart_every_rounds,
-            "items_count": config.items,
-            "wanted": {"requests": config.requests, "seconds": config.block_seconds},
-            "block": asdict(session.plan.rule),
-            "expected_s": round(session.plan.expected_s, 3),
-            "fits_budget": session.plan.fits,
-        },
+        "schedule": _describe_schedule(names, config, session.plan),
         "machine": describe_setting() | {"slug": hardware.slug, "bench": dict(hardware.bench)},
         "harness": session.harness,
         "workers": session.workers,
         "rounds": session.rounds,
         "blocks": session.block_notes,
         "summary": summarize(samples, names, config.batches, reference=reference),
+    }
+
+
+def _describe_schedule(
+    contenders: Sequence[str], config: BenchmarkConfig, plan: BlockPlan
+) -> dict[str, Any]:
+    return {
+        "contenders": list(contenders),
+        "rounds": [order_round(contenders, number) for number in range(config.rounds)],
+        "batches": config.batches,
+        "restart_every_rounds": config.restart_every_rounds,
+        "items_count": config.items,
+        "wanted": {"requests": config.requests, "seconds": config.block_seconds},
+        "block": asdict(plan.rule),
+        "expected_s": round(plan.expected_s, 3),
+        "fits_budget": plan.fits,
     }
 
 

@@ -15,7 +15,7 @@ from trtproof.hardware import load_hardware
 from trtproof.measure.samples import read_samples
 from trtproof.measure.schedule import AGAIN
 from trtproof.measure.stats import Ratio
-from trtproof.report.evaluated import compare_scores, load_evaluation
+from trtproof.report.evaluated import Evaluation, compare_scores, load_evaluation
 from trtproof.report.figures import (
     NotMeasured,
     Timing,
@@ -50,12 +50,9 @@ def load_findings(settings: Settings) -> Findings:
     reference = settings.reference
     names = [reference, *(name for name in settings.variants if name != reference)]
     records = {name: _load_record(name, sources) for name in names}
-    evaluations = {
-        name: load_evaluation(name, record.plan_sha256 if record else None, sources)
-        for name, record in records.items()
-    }
     timings = {name: _load_timings(name, records[name], run, samples, batches) for name in names}
     second = {batch: _time(samples, f"{reference}{AGAIN}", batch) for batch in batches}
+    evaluations = _load_evaluations(records, sources)
     variants = [
         _variant(
             name,
@@ -78,6 +75,15 @@ def load_findings(settings: Settings) -> Findings:
         calibration=_load_calibration(sources),
         sources=sources.paths,
     )
+
+
+def _load_evaluations(
+    records: Mapping[str, EngineRecord | None], sources: Sources
+) -> dict[str, Evaluation | NotMeasured]:
+    return {
+        name: load_evaluation(name, record.plan_sha256 if record else None, sources)
+        for name, record in records.items()
+    }
 
 
 def _load_run(sources: Sources) -> Run | NotMeasured:

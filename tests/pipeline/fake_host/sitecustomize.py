@@ -1,4 +1,4 @@
-"""Put another machine in place of this one, or pause a stage, in every Python process of a test project.
+"""Put another machine in place of this one, or pause a stage, in a test project's processes.
 
 Python imports this module at its start because the test puts its folder on PYTHONPATH. The product
 knows nothing of it. TRTPROOF_TEST_HOST is a JSON object:
