@@ -173,8 +173,8 @@ def _require_one_order(nvml: ModuleType, count: int) -> None:
     names = {ask(nvml.nvmlDeviceGetName, _handle(nvml, number)) for number in range(count)}
     if len(names) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
         raise HardwareError(
-            f"CUDA_VISIBLE_DEVICES numbers this machine's different GPUs ({', '.join(sorted(names))})"
-            " in an order of CUDA's own; set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name a GPU by its UUID"
+            f"CUDA_VISIBLE_DEVICES numbers different GPUs ({', '.join(sorted(names))}) in an order "
+            "of CUDA's own; set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name a GPU by its UUID"
         )
 
 

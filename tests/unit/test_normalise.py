@@ -119,6 +119,9 @@ def test_bytes_do_not_depend_on_where_and_by_what_the_model_was_made(one, other)
     plain = make_model([make_node("Add", ["x", "w"], ["y"])], [("w", np.ones(3, np.float32))])
     normalise(plain)
     assert written[0] == written[1] == plain.SerializeToString(deterministic=True)
+    # A present empty field is other bytes than an absent one.
+    assert not plain.HasField("doc_string")
+    assert not plain.graph.node[0].HasField("doc_string")
 
 
 def test_weights_shared_through_identity_nodes_are_used_directly():
