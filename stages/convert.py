@@ -23,8 +23,8 @@ def main(recipe: str) -> None:
     config = load_section(RecipeConfig, "recipes", recipe)
     precision_pass = PASSES.load(config.pass_name)
     source = load_files(Path(config.source))
-    needed = precision_pass.needs_calibration
-    calibration = Calibration.load(Path(config.calibration)) if needed else None
+    folder = Path(config.calibration)
+    calibration = Calibration.load(folder) if folder == artifacts.CALIBRATE else None
 
     with artifacts.replace_folder(artifacts.convert(recipe)) as folder:
         record = precision_pass(source.onnx, folder / ONNX_FILE, calibration, config.options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from trtproof.backends.onnxruntime import open_graph
-from trtproof.errors import InputError
+from trtproof.backends.onnxruntime import Graph, library_version, open_graph
+from trtproof.precision.executors import prepare
 from trtproof.precision.graph import batch_extent, load_model
 from trtproof.progress import track
 from trtproof.tensor import Array
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from trtproof.scoring.base import Scorer
 
 AUDIT_FILE: Final = "audit.json"
-
-EXECUTORS: Final = {"onnxruntime": True, "onnxruntime-unoptimized": False}
-"""Executor of a precision record -> whether the graph is optimised before it runs."""
 
 DIGITS: Final = 6
 """Significant digits of a figure: sums in another order differ beyond them."""
@@ -115,20 +113,6 @@ class Comparison:
     converted: Path
     executor: str
 
-    @property
-    def is_optimized(self) -> bool:
-        """Say whether the converted graph is optimised before it runs.
-
-        Raises:
-            InputError: no such executor.
-        """
-        if self.executor not in EXECUTORS:
-            raise InputError(
-                f"the record beside {self.converted} names the executor {self.executor!r}; I know "
-                f"about {', '.join(sorted(EXECUTORS))}; run `dvc repro -f convert` to make it again"
-            )
-        return EXECUTORS[self.executor]
-
 
 def audit(
     comparison: Comparison, dataset: Dataset, *, batch: int, scorers: Mapping[str, Scorer]
@@ -146,9 +130,7 @@ def audit(
     count = len(dataset)
     proto = load_model(comparison.converted, with_weights=False)
     extent = batch_extent(proto, wanted=batch, samples_count=count)
-    threads = available_threads()
-    before = open_graph(comparison.reference, threads=threads)
-    after = open_graph(comparison.converted, threads=threads, optimized=comparison.is_optimized)
+    before, after = _open_both(comparison)
     errors = {name: OutputError() for name in after.outputs}
     tally = _Tally(scorers)
     total = -(-count // extent)
@@ -162,6 +144,20 @@ def audit(
             tally.give_up()
     outputs = {name: error.to_json() for name, error in errors.items()}
     return {"samples_count": count, "outputs": outputs, "scores": tally.scores()}
+
+
+def _open_both(comparison: Comparison) -> tuple[Graph, Graph]:
+    """Return the fp32 export and the converted graph, each as it is run truthfully here."""
+    threads = available_threads()
+    with tempfile.TemporaryDirectory(prefix="trtproof-") as temporary:
+        ready = prepare(
+            comparison.converted,
+            comparison.executor,
+            Path(temporary),
+            version=library_version(),
+        )
+        after = open_graph(ready.model, threads=threads, optimized=ready.optimized)
+    return open_graph(comparison.reference, threads=threads), after
 
 
 class _Tally:

@@ -1,7 +1,5 @@
 """What every registered precision pass promises, on small models of each kind."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess
@@ -16,14 +14,17 @@ from onnx import TensorProto
 from tests.onnx_graphs import EXAMPLES, Example, dataset
 
 from trtproof.backends.onnxruntime import open_graph
-from trtproof.calibration import Calibration, collect
+from trtproof.calibration import Calibration
+from trtproof.data_pass import collect
 from trtproof.errors import ConfigError, MissingFileError, ModelError
 from trtproof.precision import PASSES
 from trtproof.precision.base import PrecisionRecord
+from trtproof.precision.executors import EXECUTORS, prepare
 from trtproof.tensor import Feeds
 
 LEAST_SQNR_DB = 20.0
 CASES = [(name, kind) for name in PASSES for kind in EXAMPLES]
+SOURCES = {"int8_fp16": "int8", "fp8_fp16": "fp8"}
 
 
 def calibrate(example: Example, path: Path) -> Calibration:
@@ -35,7 +36,11 @@ def convert(name: str, kind: str, folder: Path) -> tuple[Path, Path, PrecisionRe
     source = example.write(folder / "source")
     out = folder / "converted" / "model.onnx"
     out.parent.mkdir()
-    record = PASSES.load(name)(source, out, calibrate(example, source), {})
+    given = source
+    if name in SOURCES:
+        given = folder / "given.onnx"
+        PASSES.load(SOURCES[name])(source, given, calibrate(example, source), {})
+    record = PASSES.load(name)(given, out, calibrate(example, source), {})
     return source, out, record
 
 
@@ -98,7 +103,8 @@ def test_the_result_is_close_to_the_source_at_every_batch(
 ) -> None:
     source, out, record = convert(name, kind, tmp_path)
     before = open_graph(source, threads=1)
-    after = open_graph(out, threads=1, optimized=record.executor == "onnxruntime")
+    ready = prepare(out, record.executor, tmp_path, version="1.31.1")
+    after = open_graph(ready.model, threads=1, optimized=ready.optimized)
     for batch in (1, 12):
         feeds = {key: value[:batch] for key, value in EXAMPLES[kind]().feeds.items()}
         outputs = after.run(feeds)
@@ -113,7 +119,7 @@ def test_the_record_counts_the_types_that_are_in_the_file(
     _, out, record = convert(name, kind, tmp_path)
     assert dict(record.dtypes) == recount(out)
     assert record.precision == PASSES.load(name).precision
-    assert record.executor in {"onnxruntime", "onnxruntime-unoptimized"}
+    assert record.executor in EXECUTORS
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
@@ -199,6 +205,8 @@ def test_weights_in_a_file_beside_the_model_are_converted_too(name: str, tmp_pat
     for source in (inline, external):
         out = source.parent / "out" / "model.onnx"
         out.parent.mkdir()
-        PASSES.load(name)(source, out, calibration, {})
-        outputs.append(open_graph(out, threads=1).run(example.feeds)["logits"])
+        record = PASSES.load(name)(source, out, calibration, {})
+        ready = prepare(out, record.executor, out.parent, version="1.31.1")
+        graph = open_graph(ready.model, threads=1, optimized=ready.optimized)
+        outputs.append(graph.run(example.feeds)["logits"])
     assert np.array_equal(outputs[0], outputs[1])

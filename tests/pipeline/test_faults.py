@@ -176,17 +176,26 @@ def test_a_plan_committed_under_another_machines_key_is_refused(onnx_project: Pr
         ("conf/recipe/int8_cpu.yaml", "pass: int8_cpu", "pass: int9", ["int9", "int8_cpu"]),
     ],
 )
-def test_wrong_settings_stop_at_the_gate_in_one_line(
+def test_wrong_settings_are_refused_in_one_line_and_nothing_is_written(
     onnx_project: Project, path: str, old: str, new: str, names: list[str]
 ) -> None:
-    before = onnx_project.hashes()
+    params = onnx_project.root / "params.yaml"
+    before = params.read_bytes()
     onnx_project.edit(path, old, new)
-    onnx_project.compose()
-    outcome = onnx_project.repro()
+    outcome = onnx_project.command("trtproof", "compose")
+    assert outcome.code == 1
+    (error,) = outcome.errors
+    assert all(name in error for name in names), error
+    assert params.read_bytes() == before
+
+
+def test_wrong_settings_composed_by_dvc_itself_stop_at_the_gate(onnx_project: Project) -> None:
+    before = onnx_project.hashes()
+    outcome = onnx_project.command("dvc", "exp", "run", "-S", "benchmark.rounds=0")
     assert outcome.code != 0
     assert outcome.ran == {"gate"}
     (error,) = outcome.errors
-    assert all(name in error for name in names), error
+    assert "benchmark.rounds" in error
     assert onnx_project.hashes() == before
     assert plan(onnx_project).exists()
 
@@ -228,21 +237,25 @@ def test_a_model_that_answers_nan_stops_before_anything_is_built(onnx_project: P
 
 
 def test_a_failing_build_is_recorded_and_the_others_go_on(onnx_project: Project) -> None:
-    text = (onnx_project.root / "conf/variant/torch-fp32.yaml").read_text()
-    assert "backend: torch" in text
-    onnx_project.edit(
-        "conf/config.yaml",
-        "variant: [onnxruntime-fp32,",
-        "variant: [torch-fp32, onnxruntime-fp32,",
+    path = onnx_project.root / "src/trtproof/backends/onnxruntime.py"
+    planted = (
+        "        if spec.precision == 'int8_cpu':\n"
+        "            raise BuildFailedError(code='planted', text='planted failure', repair='-')\n"
     )
-    onnx_project.compose()
+    lines = path.read_text().splitlines(keepends=True)
+    head = next(number for number, line in enumerate(lines) if "def compile(" in line)
+    body = next(
+        n for n in range(head, len(lines)) if '"""' in lines[n] and lines[n].strip() == '"""'
+    )
+    lines.insert(body + 1, planted)
+    path.write_text("".join(lines))
     outcome = onnx_project.repro()
     assert outcome.code == 0, outcome.output
-    record = onnx_project.json("artifacts/build/torch-fp32/engine.json")
-    assert record["status"] == "failed"
-    assert record["reason"]["text"] in (onnx_project.root / "metrics/report.md").read_text()
+    record = onnx_project.json("artifacts/build/onnxruntime-int8_cpu/engine.json")
+    assert (record["status"], record["plan"]) == ("failed", None)
+    assert "planted failure" in (onnx_project.root / "metrics/report.md").read_text()
     run = onnx_project.json("artifacts/benchmark/run.json")
-    assert run["variants"]["torch-fp32"]["status"] == "failed"
+    assert run["variants"]["onnxruntime-int8_cpu"]["status"] == "failed"
     assert run["variants"]["onnxruntime-fp32"]["status"] == "built"
 
 

@@ -72,9 +72,9 @@ def unlisted_reads(source: str, entry: dict[str, Any]) -> list[str]:
         if section != KEYED_OTHERWISE and not covered(section, sections)
     ]
     for call in calls(tree, "open_split"):
-        split = call.args[0].value if isinstance(call.args[0], ast.Constant) else "?"
+        split = str(call.args[0].value) if isinstance(call.args[0], ast.Constant) else "?"
         key = {"parity"} if split == "calibration" else set()
-        if not inputs & ({str(split)} | key):
+        if not inputs & ({split} | key):
             problems.append(f"split {split}")
     for name in ("load_params", "read_params"):
         problems += [name for _ in calls(tree, name)]

@@ -20,7 +20,8 @@ from tests.onnx_graphs import (
     single,
 )
 
-from trtproof.calibration import Calibration, collect
+from trtproof.calibration import Calibration
+from trtproof.data_pass import collect
 from trtproof.errors import CalibrationError, ConfigError, ModelError
 from trtproof.precision.base import PrecisionRecord
 from trtproof.precision.int8_cpu import PASS

@@ -65,7 +65,7 @@ def test_what_the_repository_configures_is_sound(composed):
         ("recipes/fp32/pass", "fp7", r"recipes\.fp32\.pass: there is no precision pass 'fp7'"),
         (
             "recipes/fp16/calibration",
-            "artifacts/calibrate",
+            "artifacts/convert/fp32",
             r"recipes\.fp16\.calibration: .*no rang",
         ),
         (

@@ -89,6 +89,13 @@ def open_graph(
     return Graph(session, outputs if outputs is not None else known, model)
 
 
+def library_version() -> str:
+    """Return the version of the ONNX Runtime that opens graphs here."""
+    import onnxruntime as ort
+
+    return str(ort.__version__)
+
+
 class OnnxRuntimeRunner(HostRunner):
     """One stream on the CPU; inputs are bound in place."""
 

@@ -10,6 +10,11 @@ PASSES: Registry[PrecisionPass] = Registry(
     {
         "fp32": "trtproof.precision.fp32:PASS",
         "fp16": "trtproof.precision.fp16:PASS",
+        "bf16": "trtproof.precision.bf16:PASS",
+        "int8": "trtproof.precision.int8:PASS",
+        "int8_fp16": "trtproof.precision.int8_fp16:PASS",
+        "fp8": "trtproof.precision.fp8:PASS",
+        "fp8_fp16": "trtproof.precision.fp8_fp16:PASS",
         "int8_cpu": "trtproof.precision.int8_cpu:PASS",
     },
 )

@@ -23,10 +23,9 @@ RECORD_FILE = "record.json"
 class PrecisionRecord:
     """What a pass did, for record.json and the report.
 
-    `executor` is how the converted graph is evaluated truthfully on a machine without its target
-    ("onnxruntime", or "onnxruntime-unoptimized" where graph optimisation changes results). `kept`
-    maps node name -> why it stayed in a higher precision. `scales` maps tensor name -> scale(s)
-    used.
+    `executor` is how the converted graph is evaluated truthfully on a machine without its target:
+    one of trtproof.precision.executors.EXECUTORS. `kept` maps node name -> why it stayed in a
+    higher precision. `scales` maps tensor name -> scale(s) used.
     """
 
     precision: str

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from onnx import TensorProto
+from onnx import ModelProto, TensorProto
 
 from trtproof.errors import ModelError
 from trtproof.precision.base import PrecisionPass, PrecisionRecord, refuse_unknown_options
@@ -55,12 +55,7 @@ class Bf16Pass:
             )
         drop_default_inputs(graph)
         graph = raise_opset(graph, MIN_OPSET, precision=self.precision)
-        keep = {
-            node_label(node): "TensorRT's builder refuses ConvTranspose in bfloat16"
-            for node in graph.graph.node
-            if node.op_type == "ConvTranspose"
-        }
-        placement = place(graph, TensorProto.BFLOAT16, keep)
+        placement = place(graph, TensorProto.BFLOAT16, _refused_by_tensorrt(graph))
         rounding: dict[str, Rounding] = {}
 
         def convert(tensor: TensorProto) -> TensorProto:
@@ -85,6 +80,15 @@ class Bf16Pass:
                 if item.overflow
             ],
         )
+
+
+def _refused_by_tensorrt(graph: ModelProto) -> dict[str, str]:
+    """Return node -> why it stays in float32."""
+    return {
+        node_label(node): "TensorRT's builder refuses ConvTranspose in bfloat16"
+        for node in graph.graph.node
+        if node.op_type == "ConvTranspose"
+    }
 
 
 PASS: PrecisionPass = Bf16Pass()

@@ -211,7 +211,7 @@ def _rounding(inserted: Inserted) -> dict[str, dict[str, int]]:
     """Return what float16 scales lose: those below 2**-14 have fewer digits."""
     found = {}
     for tensor, scales in inserted.scales.items():
-        subnormal = sum(np.float32(scale) < SMALLEST_NORMAL for scale in scales)
+        subnormal = int(np.sum(np.array(scales, np.float32) < SMALLEST_NORMAL))
         if subnormal:
             lost = Rounding(count=len(scales), overflow=0, underflow=0, subnormal=subnormal)
             found[f"{tensor}/scale"] = lost.to_json()
