@@ -27,7 +27,16 @@ from trtproof.sidecar import EngineRecord, write_record
 SLUG = "cpu-example-8c"
 REFERENCE = "torch-fp32"
 CLASSES = 10
+COMPARED = {
+    "wall_p10": {"minimum_effect": 0.05, "wanted_halfwidth": None},
+    "wall_p50": {"minimum_effect": 0.02, "wanted_halfwidth": None},
+    "wall_p99": {"minimum_effect": 0.05, "wanted_halfwidth": None},
+    "cpu_p50": {"minimum_effect": 0.03, "wanted_halfwidth": None},
+}
 SAMPLES = 360
+ITEMS = range(8)
+"""The evaluation samples that timed requests rotate over."""
+
 NO_TENSORRT = Reason("no-bindings", "TensorRT is not installed", "install trtproof[tensorrt]")
 
 
@@ -62,7 +71,8 @@ class Inputs:
     dataset: str = "digits"
     slug: str = SLUG
     profile: str = "full"
-    rounds: int = 8
+    rounds: int = 9
+    restart_every: int = 3
     requests: int = 150
     batches: Sequence[int] = (1, 8)
     labelled: bool = True
@@ -70,6 +80,10 @@ class Inputs:
     random_weights: bool = False
     budget: Mapping[str, float | None] = field(default_factory=dict)
     nan_in: str = ""
+    disturbed: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    mostly_disturbed: bool = False
+    scenarios: Sequence[str] = ("throughput", "cold", "sustained")
+    other_answers_of: str = ""
 
     def settings(self) -> Settings:
         """Return what params.yaml would say."""
@@ -86,7 +100,7 @@ class Inputs:
 
     def full_budget(self) -> dict[str, float | None]:
         """Return the budget with every key."""
-        keys = ("latency_p50_ms", "top1_drop_pp", "speedup_ratio")
+        keys = ("latency_p50_ms", "latency_p99_ms", "top1_drop_pp", "speedup_ratio")
         return dict.fromkeys(keys, None) | dict(self.budget)
 
 
@@ -265,36 +279,128 @@ def _write_benchmark(inputs: Inputs) -> None:
         "started_at": "2026-11-22T09:42:17+00:00",
         "commit": "4f2c9ab81d0e55aa4f2c9ab81d0e55aa4f2c9ab8",
         "variants": entries,
+        "figures": COMPARED,
+        "harness": {"e2e_ns": 850, "cpu_ns": 900},
+        "disturbed": {
+            "causes": {str(number): list(names) for number, names in inputs.disturbed.items()},
+            "mostly_disturbed": inputs.mostly_disturbed,
+        },
+        "answers": {"indices": list(ITEMS), "tolerance": 0.05},
+        "scenarios": {name: SCENARIOS[name](built, inputs) for name in inputs.scenarios},
         "machine": {"cores": [0, 1], "variables": {"OMP_NUM_THREADS": "2"}, "python": "3.11.7"},
     }
     artifacts.write_json(artifacts.BENCHMARK / "run.json", record)
     if built:
         write_samples(artifacts.BENCHMARK / "samples.parquet", draw_samples(inputs, built))
+        _write_timed_answers(built, inputs)
+
+
+def _write_timed_answers(built: Sequence[str], inputs: Inputs) -> None:
+    """Write what the workers answered: the evaluated outputs, or others."""
+    arrays = {}
+    for name in built:
+        outputs = _answers(name, inputs.variants[name], inputs)[2][list(ITEMS)]
+        other = 1.5 if name == inputs.other_answers_of else 1 + 1e-6
+        arrays[f"{name}/logits"] = (outputs * other).astype(np.float32)
+    np.savez(artifacts.BENCHMARK / "answers.npz", allow_pickle=False, **arrays)
+
+
+def _median_ns(name: str, batch: int, inputs: Inputs) -> int:
+    median_ms = inputs.variants[name.removesuffix("/again")].median_ms
+    return int(median_ms * (0.35 + 0.65 * batch) * 1e6)
+
+
+def _throughput_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
+    """Return two windows per load; a second stream brings half as much again."""
+    return [
+        {"contender": name, "round": number, "batch": batch, "streams": streams,
+         "samples_per_s": batch * 1e9 / _median_ns(name, batch, inputs) * (0.5 + streams / 2)
+         * (1 + number / 100),
+         "window_ns": 500_000_000, "cpu_ns": 450_000_000 * streams, "completed_count": 40}
+        for number in range(2)
+        for batch in inputs.batches
+        for streams in (1, 2)
+        for name in name_contenders(list(built), REFERENCE)
+    ]  # fmt: skip
+
+
+def _cold_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
+    phases = {"process_ns": 40_000_000, "import_ns": 900_000_000, "open_ns": 70_000_000}
+    return [
+        {"contender": name, "round": number, "batch": 1, **phases,
+         "first_ns": (number + 1) * 3_000_000, "rest_ns": 5_000_000,
+         "total_ns": 1_015_000_000 + (number + 1) * 3_000_000}
+        for number in range(3)
+        for name in built
+    ]  # fmt: skip
+
+
+def _sustained_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
+    return [
+        {"contender": name, "batch": 1, "settled": {"converged": name != "onnxruntime-int8"}}
+        for name in built
+    ]
+
+
+SCENARIOS: Mapping[str, Any] = {
+    "throughput": _throughput_notes,
+    "cold": _cold_notes,
+    "sustained": _sustained_notes,
+}
 
 
 def draw_samples(inputs: Inputs, built: Sequence[str]) -> pd.DataFrame:
     """Return what a benchmark of the built variants could have measured."""
     medians = tuple((name, inputs.variants[name].median_ms) for name in built)
-    return _draw(medians, inputs.rounds, inputs.requests, tuple(inputs.batches))
+    shape = _Shape(inputs.rounds, inputs.restart_every, inputs.requests, tuple(inputs.batches))
+    left_out = () if inputs.mostly_disturbed else tuple(inputs.disturbed)
+    return _draw(medians, shape, left_out, tuple(inputs.scenarios))
+
+
+@dataclass(frozen=True)
+class _Shape:
+    rounds: int
+    restart_every: int
+    requests: int
+    batches: tuple[int, ...]
 
 
 @cache
 def _draw(
-    medians_ms: tuple[tuple[str, float], ...], rounds: int, requests: int, batches: tuple[int, ...]
+    medians_ms: tuple[tuple[str, float], ...],
+    shape: _Shape,
+    left_out: tuple[int, ...],
+    scenarios: tuple[str, ...],
 ) -> pd.DataFrame:
     rng = np.random.default_rng(20261122)
     by_name = dict(medians_ms)
     contenders = name_contenders(list(by_name), REFERENCE)
     blocks, now_ns = [], 1_000_000_000
-    for number in range(rounds):
+    for number in range(shape.rounds):
+        session = number // shape.restart_every
         for position, contender in enumerate(order_round(contenders, number)):
-            for batch in batches:
-                turn = Turn(0, number, position, batch, contender)
+            for batch in shape.batches:
+                turn = Turn(session, number, position, batch, contender)
                 median_ms = by_name[contender.removesuffix("/again")] * (0.35 + 0.65 * batch)
-                rows = _block(rng, median_ms, requests, now_ns)
+                slow = 1.4 if number in left_out else 1.0
+                rows = _block(rng, median_ms * slow, shape.requests, now_ns)
                 blocks.append(Block(turn=turn, worker=position, device="0a1b2c3d", rows=rows))
                 now_ns = int(rows[-1, 1]) + 50_000_000
-    return make_samples(blocks)
+    blocks += [
+        Block(
+            Turn(0, 0, 0, batch, contender),
+            worker=0,
+            device="0a1b2c3d",
+            rows=_block(rng, 2 * by_name[contender.removesuffix("/again")], 120, now_ns),
+            scenario=scenario,
+            streams=streams,
+        )
+        for scenario in scenarios
+        for contender in contenders
+        for batch in shape.batches
+        for streams in ((1, 2) if scenario == "throughput" else (1,))
+    ]
+    return make_samples(blocks, left_out=left_out)
 
 
 def _block(rng: np.random.Generator, median_ms: float, requests: int, now_ns: int) -> Any:

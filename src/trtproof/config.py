@@ -158,6 +158,7 @@ class BudgetConfig(Section, frozen=True):
     """Conf/budget: what the optimisation must achieve; null is no limit."""
 
     latency_p50_ms: PositiveFloat | None
+    latency_p99_ms: PositiveFloat | None
     top1_drop_pp: Annotated[float, Meta(ge=0)] | None
     speedup_ratio: PositiveFloat | None
 
