@@ -152,7 +152,8 @@ def _comparison_cells(
     is_reference, name = variant is findings.reference, variant.name
     key = ratio_key(figure, batch, is_reference=is_reference)
     verdict, word = comparison.verdict, word_cell(comparison)
-    why = verdict.reason if is_reference else f"{word.detail}; {verdict.reason}"
+    says_all = is_reference or not verdict.gates  # an indicative verdict's reason says so
+    why = verdict.reason if says_all else f"{word.detail}; {verdict.reason}"
     every = replace(
         facts.device_cell(name, key, "all_rounds"),
         detail=facts.interval(name, key, "all_rounds_ci_"),
