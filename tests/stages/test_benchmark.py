@@ -48,7 +48,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, reader: MachineReader) -> None:
 
 def pressed(shares: Sequence[float]) -> MachineReader:
     """Return a reader, asked before and after each round of a second, of tasks that waited."""
-    states: list[MachineState] = []
+    states = [MachineState(at_ns=0)]  # at the start
     pressure_us = 0
     for number, share in enumerate(shares):
         states.append(MachineState(number * 10**9, pressure_us=pressure_us))

@@ -26,7 +26,7 @@ from trtproof.measure.link import Contender
 from trtproof.measure.loop import BlockRule
 from trtproof.measure.machine import MachineReader, MachineState
 from trtproof.measure.rounds import Budget, RoundRunner, SessionRecord
-from trtproof.measure.session import run_sessions
+from trtproof.measure.session import run_sessions, say_if_busy
 from trtproof.measure.stopping import StopReason
 
 CONFIG = benchmark_config()
@@ -41,11 +41,12 @@ def quiet() -> MachineState:
 def readings(shares: Sequence[float]) -> MachineReader:
     """Return a reader of one second a round, in which tasks waited for these shares of it.
 
-    Read before and after each round; quiet once the shares are used up.
+    Read at the start, and before and after each round; quiet once the shares are used up.
     """
 
     def states() -> Iterator[MachineState]:
         now_ns = pressure_us = 0
+        yield MachineState(now_ns, pressure_us=pressure_us)
         for share in chain(shares, repeat(0.0)):
             yield MachineState(now_ns, pressure_us=pressure_us)
             now_ns += ROUND_NS
@@ -225,9 +226,9 @@ def test_a_round_is_measured_again_three_times_at_most(tmp_path: Path) -> None:
 
 def test_nothing_is_measured_again_beyond_the_budget(tmp_path: Path) -> None:
     config = benchmark_config(batches=[1], disturbance={"reruns": 3})
-    inputs = SessionInputs(
-        [contender(tmp_path, "a")], make_feeds(4), config, "device", readings([0.9, 0.9])
-    )
+    machine = readings([0.9, 0.9])
+    machine()  # that of the start
+    inputs = SessionInputs([contender(tmp_path, "a")], make_feeds(4), config, "device", machine)
     plan = BlockPlan(BlockRule(3, 0.0, 0, 0.0), expected_s=1.0, fits=True)
     budget = Budget(FakeClock([1_000_000_000]), deadline_ns=5_500_000_000, rounds_left=2)
     links: Any = {"a": StubLink()}
@@ -288,3 +289,11 @@ def test_the_second_run_of_the_reference_is_compared_too(tmp_path: Path) -> None
     twice = [reference, replace(reference, name="a/again")]
     record = run(tmp_path, twice, ONE_BATCH)
     assert record.answer_errors == {"a": {"logits": 0.0}, "a/again": {"logits": 0.0}}
+
+
+@pytest.mark.parametrize(("load", "said"), [(1000.0, True), (0.1, False), (None, False)])
+def test_a_busy_machine_is_said_before_anything_runs(
+    load: float | None, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say_if_busy(MachineState(at_ns=0, load_1min=load))
+    assert ("this machine is busy" in capsys.readouterr().err) == said

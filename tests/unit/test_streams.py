@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from tests.fakes import FakeClock
 
+from trtproof.backends.base import Runner
 from trtproof.errors import BackendError
-from trtproof.measure.clock import MonotonicClock
+from trtproof.measure.clock import Clock, MonotonicClock
 from trtproof.measure.loop import NullRunner
-from trtproof.measure.streams import FEWEST_COMPLETED, StreamRule, run_streams
+from trtproof.measure.streams import FEWEST_COMPLETED, StreamRule, Window, run_streams
 from trtproof.tensor import Feeds
 
 REQUESTS: list[Feeds] = [{"x": np.array([value])} for value in range(3)]
@@ -35,9 +37,13 @@ class Failing(NullRunner):
         raise BackendError(problem)
 
 
+def run_window(runners: Sequence[Runner], rule: StreamRule, clock: Clock) -> Window:
+    return run_streams(runners, REQUESTS, rule=rule, clock=clock, cpu_clock=FakeClock([7]))
+
+
 def test_a_window_counts_what_ended_inside_it() -> None:
     clock = FakeClock([100])  # ns a reading, two readings a request
-    window = run_streams([NullRunner()], REQUESTS, rule=StreamRule(5e-7, 1e-6), clock=clock)
+    window = run_window([NullRunner()], StreamRule(5e-7, 1e-6), clock)
     rows = window.rows[0]
     ends = rows[:, 1] + rows[:, 2]
     assert window.window_ns == 1000
@@ -45,24 +51,25 @@ def test_a_window_counts_what_ended_inside_it() -> None:
     assert window.completed_count == 5
     assert (ends[rows[:, 0] == 1] <= 1600).all()
     assert set(rows[:, 3].tolist()) == {-1}
+    assert window.cpu_ns == 7  # between two readings: at the window's first request, and its end
 
 
 def test_requests_rotate_and_streams_start_at_different_ones() -> None:
     runners = [Counting(), Counting()]
-    run_streams(runners, REQUESTS, rule=StreamRule(0.0, 0.002), clock=MonotonicClock())
+    run_window(runners, StreamRule(0.0, 0.002), MonotonicClock())
     assert runners[0].staged[:3] == [0, 1, 2]
     assert runners[1].staged[:3] == [1, 2, 0]
 
 
 def test_every_stream_has_a_thread_of_its_own() -> None:
     runners = [Counting(), Counting(), Counting()]
-    run_streams(runners, REQUESTS, rule=StreamRule(0.0, 0.02), clock=MonotonicClock())
+    run_window(runners, StreamRule(0.0, 0.02), MonotonicClock())
     assert all(len(runner.threads) == 1 for runner in runners)
 
 
 def test_a_slow_engine_lengthens_the_window_until_every_stream_has_its_requests() -> None:
     clock = FakeClock([10_000])
-    window = run_streams([NullRunner()], REQUESTS, rule=StreamRule(0.0, 1e-9), clock=clock)
+    window = run_window([NullRunner()], StreamRule(0.0, 1e-9), clock)
     assert window.completed_count == FEWEST_COMPLETED
     assert window.window_ns > 1
 
@@ -72,4 +79,4 @@ def test_a_stream_that_fails_ends_the_others(place: int) -> None:
     runners: list[NullRunner] = [NullRunner(), NullRunner()]
     runners[place] = Failing()
     with pytest.raises(BackendError, match="out of memory"):
-        run_streams(runners, REQUESTS, rule=StreamRule(0.0, 60.0), clock=MonotonicClock())
+        run_window(runners, StreamRule(0.0, 60.0), MonotonicClock())

@@ -19,6 +19,7 @@ from trtproof.measure.disturbed import (
 )
 from trtproof.measure.launch import Launcher, Links
 from trtproof.measure.link import WorkerLink
+from trtproof.measure.loop import first_is_slow
 from trtproof.measure.machine import MachineState, compare_states
 from trtproof.measure.samples import Block
 from trtproof.measure.schedule import RoundPlace, Turn, list_turns, order_round
@@ -62,7 +63,8 @@ class SessionRecord:
     """What the latency scenario gave.
 
     `blocks` are in the order of measuring; `outputs` holds what each contender answered at the
-    first batch size, one entry per rotated request; `steps` is why rounds were added, or not.
+    first batch size, one entry per rotated request; `start` is the machine before any worker ran;
+    `steps` is why rounds were added, or not.
     """
 
     blocks: list[Block] = field(default_factory=list)
@@ -72,6 +74,7 @@ class SessionRecord:
     outputs: dict[str, list[Feeds]] = field(default_factory=dict)
     answer_errors: dict[str, dict[str, float]] = field(default_factory=dict)
     harness: dict[str, Any] = field(default_factory=dict)
+    start: MachineState | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     plan: BlockPlan | None = None
 
@@ -147,14 +150,14 @@ class RoundRunner:
         for _ in range(self._config.disturbance.reruns):
             again: list[RoundRecord] = []
             for tried in (item for item in mine if item.causes):
-                if not self._has_time(tried.elapsed_ns):
+                if not self._has_time(self._record.rounds[-1].elapsed_ns):
                     return
                 slot = tried.place.slot
                 again.append(self._run_round(session, slot, repeats=tried.place.round))
             mine = again
 
     def _has_time(self, round_ns: int) -> bool:
-        """Say whether one more round leaves the schedule its time."""
+        """Say whether one more round at this pace leaves the schedule its time."""
         return self._budget.left_ns() >= round_ns * (self._budget.rounds_left + 1)
 
     def _keep_budget(self) -> None:
@@ -189,5 +192,9 @@ class RoundRunner:
         rows = np.load(out, allow_pickle=False)
         device = self._launcher.inputs.device
         self._record.blocks.append(Block(turn=turn, worker=link.number, device=device, rows=rows))
-        note = {"worker": link.number, "requests": self._rule.requests}
+        note = {
+            "worker": link.number,
+            "requests": self._rule.requests,
+            "first_is_slow": first_is_slow(rows),
+        }
         self._record.block_notes.append(asdict(turn) | note | reply)

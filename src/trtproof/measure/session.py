@@ -12,17 +12,20 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from trtproof import progress
+from trtproof.backends.host import usable_cores
 from trtproof.measure.answers import check_answers, collect_evaluated
 from trtproof.measure.budget import plan_blocks, plan_warmup
 from trtproof.measure.clock import Clock
 from trtproof.measure.figures import find_widths
 from trtproof.measure.launch import OPEN_TIMEOUT_S, Launcher, Links
 from trtproof.measure.loop import BlockRule, WarmupRule
+from trtproof.measure.machine import MachineState
 from trtproof.measure.rounds import LEAST_TIMEOUT_S, SLOWNESS, Budget, RoundRunner, SessionRecord
 from trtproof.measure.samples import make_samples
 from trtproof.measure.schedule import list_sessions
 from trtproof.measure.stopping import Extension, StopRule, decide_extension
 
+BUSY_LOAD_PER_CORE: Final = 0.5
 HARNESS_RULE: Final = BlockRule(requests=2000, seconds=0.0, warm_iterations=500, warm_seconds=0.0)
 
 
@@ -45,6 +48,16 @@ def run_sessions(launcher: Launcher, *, reference: str, clock: Clock) -> Session
     return run.record
 
 
+def say_if_busy(state: MachineState) -> None:
+    """Warn where others keep the machine busy before anything of ours runs."""
+    cores = len(usable_cores())
+    if state.load_1min is not None and state.load_1min > BUSY_LOAD_PER_CORE * cores:
+        progress.note(
+            f"this machine is busy (load {state.load_1min:.1f} on {cores} cores): figures will be "
+            "less certain; rounds that others disturb are left out by what the counters say"
+        )
+
+
 class _Run:
     """What lasts over the sessions of one run."""
 
@@ -53,6 +66,8 @@ class _Run:
         self._launcher = launcher
         self._config = launcher.inputs.config
         self._clock = clock
+        self.record.start = launcher.inputs.read_machine()
+        say_if_busy(self.record.start)
         self._evaluated = collect_evaluated(launcher)
         self._deadline_ns = clock.now_ns() + int(self._config.max_minutes * 60e9)
         self._sessions_count = 0

@@ -37,9 +37,13 @@ class StreamRule:
 
 @dataclass(frozen=True)
 class Window:
-    """What the streams did: `rows` per stream (loop.COLUMNS), counted where it ended inside."""
+    """What the streams did: `rows` per stream (loop.COLUMNS), counted where it ended inside.
+
+    `cpu_ns` is the processor time of the whole process from the window's first request to its last.
+    """
 
     window_ns: int
+    cpu_ns: int
     completed_count: int
     rows: Sequence[Array]
 
@@ -47,8 +51,10 @@ class Window:
 class _Streams:
     """What the threads share: when the window is, and how many streams still lack requests."""
 
-    def __init__(self, clock: Clock, rule: StreamRule, *, streams: int) -> None:
+    def __init__(self, clock: Clock, cpu_clock: Clock, rule: StreamRule, *, streams: int) -> None:
         self.clock = clock
+        self.cpu_clock = cpu_clock
+        self.cpu_start_ns: int | None = None
         self.start_ns = clock.now_ns() + int(rule.warm_seconds * 1e9)
         self.end_ns = self.start_ns + int(rule.seconds * 1e9)
         self._lacking = streams
@@ -58,6 +64,12 @@ class _Streams:
     def goes_on(self, now_ns: int) -> bool:
         """Say whether another request is due: all streams are kept busy until the last is done."""
         return not self._failed and (now_ns < self.end_ns or self._lacking > 0)
+
+    def note_begin(self) -> None:
+        """Note the processor time when the first stream enters the window."""
+        with self._lock:
+            if self.cpu_start_ns is None:
+                self.cpu_start_ns = self.cpu_clock.now_ns()
 
     def note_enough(self, now_ns: int) -> None:
         """Note that a stream has its fewest requests; the window lasts until the last one has."""
@@ -71,23 +83,33 @@ class _Streams:
 
 
 def run_streams(
-    runners: Sequence[Runner], requests: Sequence[Feeds], *, rule: StreamRule, clock: Clock
+    runners: Sequence[Runner],
+    requests: Sequence[Feeds],
+    *,
+    rule: StreamRule,
+    clock: Clock,
+    cpu_clock: Clock,
 ) -> Window:
     """Return what all runners completed in a window of a closed loop.
+
+    `cpu_clock` is the processor time of the process.
 
     Raises:
         BackendError: an inference failed; the other streams end with their current request.
     """
-    shared = _Streams(clock, rule, streams=len(runners))
+    shared = _Streams(clock, cpu_clock, rule, streams=len(runners))
     with ThreadPoolExecutor(max_workers=len(runners)) as pool:
         futures = [
             pool.submit(_run_stream, runner, requests, first=stream, shared=shared)
             for stream, runner in enumerate(runners)
         ]
         times = [future.result() for future in futures]
+    ended_ns = cpu_clock.now_ns()
+    begun_ns = ended_ns if shared.cpu_start_ns is None else shared.cpu_start_ns
     rows = [_make_rows(stream, shared) for stream in times]
     return Window(
         window_ns=shared.end_ns - shared.start_ns,
+        cpu_ns=ended_ns - begun_ns,
         completed_count=sum(int(array[:, 0].sum()) for array in rows),
         rows=rows,
     )
@@ -102,6 +124,8 @@ def _run_stream(
     end = shared.clock.now_ns()
     try:
         while shared.goes_on(end):
+            if end >= shared.start_ns and not completed:
+                shared.note_begin()
             runner.stage(SLOT, requests[(first + len(times)) % len(requests)])
             start = shared.clock.now_ns()
             runner.upload(SLOT)

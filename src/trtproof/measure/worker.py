@@ -111,18 +111,20 @@ class Worker:
             self._streams.append(self._add_runner(len(self._streams)))
         requests = self._requests(batch)
         _silence_collector()
-        cpu_before = time.process_time_ns()
         window = run_streams(
-            self._streams[:streams], requests, rule=StreamRule(**rule), clock=self._clock
+            self._streams[:streams],
+            requests,
+            rule=StreamRule(**rule),
+            clock=self._clock,
+            cpu_clock=ProcessCpuClock(),
         )
-        cpu_ns = time.process_time_ns() - cpu_before
         arrays = {str(place): rows for place, rows in enumerate(window.rows)}
         with Path(out).open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         return {
             "window_ns": window.window_ns,
             "completed_count": window.completed_count,
-            "cpu_ns": cpu_ns,
+            "cpu_ns": window.cpu_ns,
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB,
         }
 
