@@ -73,6 +73,7 @@ class Inputs:
     mostly_disturbed: bool = False
     scenarios: Sequence[str] = ("throughput", "cold", "sustained")
     other_answers_of: str = ""
+    load_1min: float = 0.3
 
     def settings(self) -> Settings:
         """Return what params.yaml would say."""

@@ -43,6 +43,8 @@ def write_benchmark(inputs: Inputs) -> None:
         },
         "answers": {"indices": list(ITEMS), "tolerance": 0.05},
         "scenarios": {name: SCENARIOS[name](built, inputs) for name in inputs.scenarios},
+        "start": {"load_1min": inputs.load_1min},
+        "blocks": [{"first_is_slow": place == 0} for place in range(inputs.rounds)],
         "machine": {"cores": [0, 1], "variables": {"OMP_NUM_THREADS": "2"}, "python": "3.11.7"},
     }
     artifacts.write_json(artifacts.BENCHMARK / "run.json", record)

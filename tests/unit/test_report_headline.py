@@ -107,3 +107,16 @@ def test_a_mostly_disturbed_session_says_inconclusive_on_the_first_screen():
     assert warning in page.partition("<main>")[0]
     assert ">FASTER<" not in page
     assert ">SLOWER<" not in page
+
+
+def test_a_machine_that_was_busy_before_says_so_first():
+    inputs = replace(INPUTS, load_1min=5.0)
+    build(inputs)
+    warning = make_warnings(load(inputs)[0])[0]
+    assert warning.startswith("Busy machine: 2.5 tasks per core wanted to run before")
+
+
+def test_blocks_that_began_slowly_are_counted():
+    build(INPUTS)
+    findings, facts = load(INPUTS)
+    assert "all settled; 1 of 9 blocks began with a request" in render_page(findings, facts)

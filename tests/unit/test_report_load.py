@@ -205,5 +205,5 @@ def test_a_single_variant_is_a_report_too():
     inputs = replace(SMALL, variants={REFERENCE: Made("torch", "fp32")})
     build(inputs)
     findings, facts = load(inputs)
-    assert "no variant" in render_page(findings, facts)
+    assert "no other variant" in render_page(findings, facts)
     assert render_markdown(findings, facts)

@@ -39,6 +39,8 @@ class Run:
 
     `harness_ns` is what a request that does nothing takes, by the name of the time (e2e_ns,
     cpu_ns). `cut_short` says that the wanted requests did not fit into the time budget.
+    `load_per_core` is the machine's load before any of our workers ran, `slow_starts_count` how
+    many blocks began with a request far slower than their others.
     """
 
     profile: str
@@ -49,6 +51,9 @@ class Run:
     variants: Mapping[str, Mapping[str, Any]]
     harness_ns: Mapping[str, int]
     cut_short: bool = False
+    load_per_core: float | None = None
+    blocks_count: int = 0
+    slow_starts_count: int = 0
 
     @property
     def when(self) -> str:

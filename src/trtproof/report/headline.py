@@ -16,6 +16,9 @@ from trtproof.report.targets import MAIN_SCORE, at_batch, main_batch
 QUIET_SHARE: Final = 0.05
 """How far the reference may be from itself on a quiet machine: wider than that is said first."""
 
+BUSY_LOAD_PER_CORE: Final = 1.0
+"""From here on there was no free core before the session began."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -86,6 +89,11 @@ def _noise_warnings(findings: Findings) -> list[str]:
         warnings.append(
             f"Busy machine: two runs of {findings.reference.name} may differ by "
             f"{100 * floor:.0f} % here, so speed-ups are rough"
+        )
+    if isinstance(run, Run) and (run.load_per_core or 0) > BUSY_LOAD_PER_CORE:
+        warnings.append(
+            f"Busy machine: {run.load_per_core:.1f} tasks per core wanted to run before this "
+            "session began, so its figures are indicative"
         )
     if isinstance(run, Run) and run.unsettled:
         warnings.append(f"Warm-up did not settle for {', '.join(run.unsettled)}")

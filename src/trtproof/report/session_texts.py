@@ -85,5 +85,11 @@ def warmup_text(findings: Findings) -> str:
     """Return which variants were timed before their times had settled."""
     if isinstance(findings.run, NotMeasured):
         return f"{NOT_MEASURED}: {findings.run.reason}"
-    unsettled = findings.run.unsettled
-    return f"did not settle: {', '.join(unsettled)}" if unsettled else "no variant was unsettled"
+    run = findings.run
+    text = f"did not settle: {', '.join(run.unsettled)}" if run.unsettled else "all settled"
+    if not run.slow_starts_count:
+        return text
+    return (
+        f"{text}; {run.slow_starts_count} of {run.blocks_count} blocks began with a request far "
+        "slower than their others, which counts"
+    )

@@ -121,7 +121,19 @@ def _read_run(record: Mapping[str, Any] | None) -> Run | NotMeasured:
         variants=record.get("variants", {}),
         harness_ns=record.get("harness", {}),
         cut_short=record.get("schedule", {}).get("fits_budget") is False,
+        load_per_core=_load_per_core(record),
+        blocks_count=len(record.get("blocks", ())),
+        slow_starts_count=sum(
+            bool(block.get("first_is_slow")) for block in record.get("blocks", ())
+        ),
     )
+
+
+def _load_per_core(record: Mapping[str, Any]) -> float | None:
+    """Return the load before the session began, by usable core; None where it was not told."""
+    load = (record.get("start") or {}).get("load_1min")
+    cores = record.get("machine", {}).get("cores")
+    return load / len(cores) if load is not None and cores else None
 
 
 def _flatten_run(record: Mapping[str, Any]) -> dict[str, Any]:
