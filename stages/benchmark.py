@@ -1,6 +1,7 @@
-"""Time all variants in one interleaved session, the reference twice.
+"""Measure all variants interleaved, the reference twice, in every configured scenario.
 
-Writes artifacts/benchmark/: samples.parquet (every request) and run.json (what the session was).
+Writes artifacts/benchmark/: samples.parquet (every request of every scenario), answers.npz (what
+the timed engines answered) and run.json (what the session was).
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trtproof import artifacts, stage
-from trtproof.config import BenchmarkConfig, VariantConfig, load_section
+from trtproof.benchmark_config import BenchmarkConfig
+from trtproof.config import VariantConfig, load_section
 from trtproof.data import open_split
 from trtproof.hardware import load_hardware
+from trtproof.measure.answers import ANSWERS_FILE, write_answers
 from trtproof.measure.clock import MonotonicClock
 from trtproof.measure.contenders import identify_device, line_up, take_items
+from trtproof.measure.launch import Launcher, SessionInputs
 from trtproof.measure.lock import hold_device
-from trtproof.measure.run_record import make_run_record
-from trtproof.measure.samples import make_samples, write_samples
-from trtproof.measure.session import SessionInputs, run_sessions
+from trtproof.measure.run_record import Measured, make_all_samples, make_run_record
+from trtproof.measure.samples import write_samples
+from trtproof.measure.scenarios import run_scenarios
+from trtproof.measure.session import run_sessions
 from trtproof.progress import note
 from trtproof.registry import extend_path
 
@@ -34,14 +39,10 @@ def main() -> None:
     hardware = load_hardware()
     device = identify_device(hardware)
     lineup = line_up(
-        variants,
-        reference=reference,
-        hardware=hardware,
-        batches=config.batches,
-        pythonpath=pythonpath,
+        variants, reference=reference, hardware=hardware, config=config, pythonpath=pythonpath
     )
     items = take_items(open_split("evaluation"), config)
-    plan = SessionInputs(lineup.contenders, items, config, device)
+    plan = SessionInputs(lineup.contenders, items.feeds, config, device)
 
     with (
         artifacts.replace_folder(artifacts.BENCHMARK) as folder,
@@ -49,12 +50,16 @@ def main() -> None:
         hold_device(device, note=note),
     ):
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        session = run_sessions(plan, clock=MonotonicClock(), folder=Path(temporary))
-        samples = make_samples(session.blocks)
+        launcher, clock = Launcher(plan, Path(temporary)), MonotonicClock()
+        session = run_sessions(launcher, reference=reference, clock=clock)
+        scenarios = run_scenarios(launcher, clock=clock)
+        measured = Measured(lineup, session, scenarios, items.indices)
+        samples = make_all_samples(measured, config)
         record = make_run_record(
-            lineup, session, samples, config=config, reference=reference, hardware=hardware
+            measured, samples, config=config, reference=reference, hardware=hardware
         )
         write_samples(folder / "samples.parquet", samples)
+        write_answers(folder / ANSWERS_FILE, session.outputs, [item.name for item in plan.variants])
         artifacts.write_json(folder / "run.json", record | {"started_at": started_at})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from tests.benchmark_settings import settings
 from tests.fakes import CLASSES, FAKE_BACKEND, MODEL_CONFIG, TESTS, make_feeds, write_export
 
 from trtproof import artifacts
@@ -52,23 +53,7 @@ PARAMS: dict[str, Any] = {
     "variants": {"first": make_variant("fake"), "second": make_variant("fake", scale=2.0)},
     "reference": "first",
     "pythonpath": [str(TESTS)],
-    "benchmark": {
-        "profile": "smoke",
-        "rounds": 2,
-        "requests": 3,
-        "block_seconds": 0.0,
-        "max_minutes": 0.2,
-        "restart_every_rounds": 0,
-        "batches": [1],
-        "items": 4,
-        "warmup": {
-            "seconds": 0.001,
-            "cap_seconds": 0.01,
-            "iterations": 1,
-            "block_iterations": 1,
-            "block_seconds": 0.0,
-        },
-    },
+    "benchmark": settings(rounds=2, most_rounds=2, max_minutes=0.2, batches=[1]),
     "evaluate": {"batch": 4, "scorers": ["top1"], "keep_outputs": 6},
 }
 

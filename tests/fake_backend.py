@@ -1,7 +1,8 @@
 """A backend of numpy alone: sums its input, and misbehaves when its plan says so.
 
 Workers import it by path, so it is a module of its own. Its plan is JSON: `scale`, and faults
-`nan`, `die_at` (request number), `error_at`, `hang_at` (after touching the file `mark`), `slow_s`.
+`nan`, `mixes` (the samples of a batch), `die_at` (request number), `error_at`, `hang_at` (after
+touching the file `mark`), `slow_s`.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class FakeRunner(HostRunner):
         values = np.stack([sums * self._plan.get("scale", 1.0), sums], axis=1).astype(np.float32)
         if self._plan.get("nan"):
             values[0, 0] = np.nan
+        if self._plan.get("mixes"):
+            values += values.mean(axis=0) - values[0]
         self._outputs[slot] = values
 
     def read(self, slot: int) -> Feeds:

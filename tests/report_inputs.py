@@ -2,92 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import yaml
+from tests.report_made import (
+    REFERENCE,
+    SAMPLES,
+    SLUG,
+    Inputs,
+    Made,
+    describe_recipe,
+    describe_variant,
+    make_answers,
+    plan_sha256,
+)
+from tests.report_session import write_benchmark
 
 from trtproof import artifacts
-from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig, decode
-from trtproof.measure.loop import COLUMNS
-from trtproof.measure.samples import Block, make_samples, write_samples
-from trtproof.measure.schedule import Turn, name_contenders, order_round
-from trtproof.reason import Reason
 from trtproof.report.cells import Facts
-from trtproof.report.findings import Findings, Settings
+from trtproof.report.findings import Findings
 from trtproof.report.load import load_findings
 from trtproof.report.metrics import make_metrics
 from trtproof.sidecar import EngineRecord, write_record
 
-SLUG = "cpu-example-8c"
-REFERENCE = "torch-fp32"
-CLASSES = 10
-SAMPLES = 360
-NO_TENSORRT = Reason("no-bindings", "TensorRT is not installed", "install trtproof[tensorrt]")
-
-
-@dataclass(frozen=True)
-class Made:
-    """One variant to make: `median_ms` at batch 1; the other batches cost in proportion."""
-
-    backend: str
-    recipe: str
-    median_ms: float = 1.0
-    wrong: int = 5
-    status: str = "built"
-    reason: Reason | None = None
-    size_bytes: int = 1_200_000
-
-
-VARIANTS: Mapping[str, Made] = {
-    REFERENCE: Made("torch", "fp32", median_ms=0.62),
-    "onnxruntime-fp32": Made("onnxruntime", "fp32", median_ms=0.41),
-    "onnxruntime-int8_cpu": Made("onnxruntime", "int8_cpu", 0.21, wrong=6, size_bytes=340_000),
-    "onnxruntime-int8": Made("onnxruntime", "int8", median_ms=0.93, wrong=7, size_bytes=350_000),
-    "tensorrt-fp16": Made("tensorrt", "fp16", status="unavailable", reason=NO_TENSORRT),
-}
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What to make."""
-
-    variants: Mapping[str, Made] = field(default_factory=lambda: dict(VARIANTS))
-    model: str = "digits_resnet"
-    dataset: str = "digits"
-    slug: str = SLUG
-    profile: str = "full"
-    rounds: int = 8
-    requests: int = 150
-    batches: Sequence[int] = (1, 8)
-    labelled: bool = True
-    synthetic: bool = False
-    random_weights: bool = False
-    budget: Mapping[str, float | None] = field(default_factory=dict)
-    nan_in: str = ""
-
-    def settings(self) -> Settings:
-        """Return what params.yaml would say."""
-        recipes = sorted({made.recipe for made in self.variants.values()})
-        return Settings(
-            model=self.model,
-            random_weights=self.random_weights,
-            dataset=self.dataset,
-            variants={name: _config(made) for name, made in self.variants.items()},
-            recipes={name: decode(RecipeConfig, _recipe(name), key=name) for name in recipes},
-            reference=REFERENCE,
-            budget=decode(BudgetConfig, self.full_budget(), key="budget"),
-        )
-
-    def full_budget(self) -> dict[str, float | None]:
-        """Return the budget with every key."""
-        keys = ("latency_p50_ms", "top1_drop_pp", "speedup_ratio")
-        return dict.fromkeys(keys, None) | dict(self.budget)
+__all__ = ["REFERENCE", "SLUG", "Inputs", "Made", "build", "change", "load"]
 
 
 def load(inputs: Inputs) -> tuple[Findings, Facts]:
@@ -103,7 +44,7 @@ def build(inputs: Inputs) -> None:
     for name, made in inputs.variants.items():
         _write_build(name, made)
         _write_evaluation(name, made, inputs)
-    _write_benchmark(inputs)
+    write_benchmark(inputs)
     for recipe in sorted({made.recipe for made in inputs.variants.values()}):
         _write_audit(recipe)
     artifacts.write_json(artifacts.CALIBRATE / "coverage.json", {"schema": 1, "samples_count": 360})
@@ -115,29 +56,6 @@ def change(inputs: Inputs, name: str, **changes: Any) -> Inputs:
     return replace(inputs, variants=variants)
 
 
-def _config(made: Made) -> VariantConfig:
-    return decode(VariantConfig, _variant(made), key="variant")
-
-
-def _variant(made: Made) -> dict[str, Any]:
-    return {
-        "backend": made.backend,
-        "recipe": made.recipe,
-        "source": f"artifacts/convert/{made.recipe}",
-        "build": {"tf32": False, "workspace_mib": 4096, "profiles": [], "options": {}},
-        "run": {"cuda_graph": False, "threads": 0},
-    }
-
-
-def _recipe(name: str) -> dict[str, Any]:
-    return {
-        "pass": name,
-        "source": "artifacts/export",
-        "calibration": "artifacts/export",
-        "options": {},
-    }
-
-
 def _write_params(inputs: Inputs) -> None:
     params = {
         "model": {
@@ -146,8 +64,8 @@ def _write_params(inputs: Inputs) -> None:
             "weights": None,
         },
         "dataset": {"name": inputs.dataset},
-        "variants": {name: _variant(made) for name, made in inputs.variants.items()},
-        "recipes": {made.recipe: _recipe(made.recipe) for made in inputs.variants.values()},
+        "variants": {name: describe_variant(made) for name, made in inputs.variants.items()},
+        "recipes": {made.recipe: describe_recipe(made.recipe) for made in inputs.variants.values()},
         "reference": REFERENCE,
         "budget": inputs.full_budget(),
     }
@@ -196,11 +114,6 @@ def _write_build(name: str, made: Made) -> None:
     )
 
 
-def _plan_sha256(name: str) -> str | None:
-    record = artifacts.read_json(artifacts.build(name) / "engine.json", made_by="build")
-    return record["files"][record["plan"]] if record["plan"] else None
-
-
 def _write_evaluation(name: str, made: Made, inputs: Inputs) -> None:
     folder = artifacts.evaluate(name)
     head = {"schema": 1, "variant": name, "status": made.status}
@@ -208,7 +121,7 @@ def _write_evaluation(name: str, made: Made, inputs: Inputs) -> None:
         reason = made.reason.to_json() if made.reason else None
         artifacts.write_json(folder / "scores.json", head | {"reason": reason})
         return
-    labels, predictions, outputs = _answers(name, made, inputs)
+    labels, predictions, outputs = make_answers(name, made, inputs)
     hits = [label in row for label, row in zip(labels, predictions, strict=True)]
     scores = {"top1": {"top1_pct": 100.0 * sum(hits) / len(hits)}} if inputs.labelled else {}
     artifacts.write_json(
@@ -216,7 +129,7 @@ def _write_evaluation(name: str, made: Made, inputs: Inputs) -> None:
         head
         | {
             "reason": None,
-            "plan_sha256": _plan_sha256(name),
+            "plan_sha256": plan_sha256(name),
             "executor": made.backend,
             "samples_count": SAMPLES,
             "labelled": inputs.labelled,
@@ -233,85 +146,6 @@ def _write_evaluation(name: str, made: Made, inputs: Inputs) -> None:
     }
     artifacts.write_json(folder / "predictions.json", stored)
     np.savez(folder / "outputs.npz", allow_pickle=False, logits=outputs)
-
-
-def _answers(name: str, made: Made, inputs: Inputs) -> tuple[list[int], list[list[int]], Any]:
-    labels = [index % CLASSES for index in range(SAMPLES)]
-    predictions = [[label] for label in labels]
-    for index in range(made.wrong):
-        predictions[index * 7] = [(labels[index * 7] + 1) % CLASSES]
-    logits = np.random.default_rng(3).normal(0, 2, (64, CLASSES))
-    noise = 0.0 if name == REFERENCE else 0.02 * made.wrong
-    outputs = logits + noise * np.random.default_rng(len(name)).normal(0, 1, logits.shape)
-    if name == inputs.nan_in:
-        predictions[3], outputs[3, 1] = [], np.nan
-    return labels, predictions, outputs.astype(np.float32)
-
-
-def _write_benchmark(inputs: Inputs) -> None:
-    built = [name for name, made in inputs.variants.items() if made.status == "built"]
-    entries = {
-        name: {
-            "status": made.status,
-            "reason": made.reason.to_json() if made.reason else None,
-            "plan_sha256": _plan_sha256(name),
-        }
-        for name, made in inputs.variants.items()
-    }
-    record = {
-        "schema": 1,
-        "protocol": "abba/1",
-        "profile": inputs.profile,
-        "started_at": "2026-11-22T09:42:17+00:00",
-        "commit": "4f2c9ab81d0e55aa4f2c9ab81d0e55aa4f2c9ab8",
-        "variants": entries,
-        "machine": {"cores": [0, 1], "variables": {"OMP_NUM_THREADS": "2"}, "python": "3.11.7"},
-    }
-    artifacts.write_json(artifacts.BENCHMARK / "run.json", record)
-    if built:
-        write_samples(artifacts.BENCHMARK / "samples.parquet", draw_samples(inputs, built))
-
-
-def draw_samples(inputs: Inputs, built: Sequence[str]) -> pd.DataFrame:
-    """Return what a benchmark of the built variants could have measured."""
-    medians = tuple((name, inputs.variants[name].median_ms) for name in built)
-    return _draw(medians, inputs.rounds, inputs.requests, tuple(inputs.batches))
-
-
-@cache
-def _draw(
-    medians_ms: tuple[tuple[str, float], ...], rounds: int, requests: int, batches: tuple[int, ...]
-) -> pd.DataFrame:
-    rng = np.random.default_rng(20261122)
-    by_name = dict(medians_ms)
-    contenders = name_contenders(list(by_name), REFERENCE)
-    blocks, now_ns = [], 1_000_000_000
-    for number in range(rounds):
-        for position, contender in enumerate(order_round(contenders, number)):
-            for batch in batches:
-                turn = Turn(0, number, position, batch, contender)
-                median_ms = by_name[contender.removesuffix("/again")] * (0.35 + 0.65 * batch)
-                rows = _block(rng, median_ms, requests, now_ns)
-                blocks.append(Block(turn=turn, worker=position, device="0a1b2c3d", rows=rows))
-                now_ns = int(rows[-1, 1]) + 50_000_000
-    return make_samples(blocks)
-
-
-def _block(rng: np.random.Generator, median_ms: float, requests: int, now_ns: int) -> Any:
-    """Return rows of loop.COLUMNS: ten of warm-up, then counted ones with a tail."""
-    count = requests + 10
-    spread = rng.normal(rng.normal(0, 0.006), 0.012, count)
-    spread[rng.random(count) < 0.02] += rng.exponential(0.3)
-    latency_ns = (median_ms * 1e6 * np.exp(spread)).astype(np.int64)
-    starts = now_ns + np.concatenate([[0], np.cumsum(latency_ns + 4_000)[:-1]])
-    counted = (np.arange(count) >= 10).astype(np.int64)
-    columns = {
-        "counted": counted,
-        "t_start_ns": starts,
-        "e2e_ns": latency_ns,
-        "cpu_ns": latency_ns - 900,
-    }
-    return np.stack([columns[name] for name in COLUMNS], axis=1)
 
 
 def _write_audit(recipe: str) -> None:

@@ -12,29 +12,18 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.errors import ConfigError, MissingFileError
+from trtproof.setting_types import Fraction, Name, NonNegative, Positive, PositiveFloat, Section
 
 PARAMS_FILE = Path("params.yaml")
 
 T = TypeVar("T")
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
-"""A recipe, variant or axis name: it becomes a folder, a DVC stage suffix and a metrics key, so
-it has no dot and no slash."""
 
-Positive = Annotated[int, Meta(ge=1)]
-NonNegative = Annotated[int, Meta(ge=0)]
-PositiveFloat = Annotated[float, Meta(gt=0)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-
-
-class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Refuse unknown keys everywhere: a misspelt setting must not be a silent default."""
-
-
-class TargetConfig(_Section, frozen=True):
+class TargetConfig(Section, frozen=True):
     """Conf/target: the user's choice of device, and which backends must be measurable here."""
 
     device: Literal["auto", "cpu", "cuda"]
@@ -42,7 +31,7 @@ class TargetConfig(_Section, frozen=True):
     require: list[str]
 
 
-class InputConfig(_Section, frozen=True):
+class InputConfig(Section, frozen=True):
     """One model input; `shape` mixes extents and axis names.
 
     `low` and `high` (excluded) bound synthetic integers.
@@ -54,7 +43,7 @@ class InputConfig(_Section, frozen=True):
     high: int = 2
 
 
-class AxisConfig(_Section, frozen=True):
+class AxisConfig(Section, frozen=True):
     """The extents that a dynamic axis may take; `opt` is the one engines are tuned for."""
 
     min: Positive
@@ -62,7 +51,7 @@ class AxisConfig(_Section, frozen=True):
     max: Positive
 
 
-class ModelConfig(_Section, frozen=True):
+class ModelConfig(Section, frozen=True):
     """Conf/model: where the model comes from and what it takes."""
 
     name: Name
@@ -76,7 +65,7 @@ class ModelConfig(_Section, frozen=True):
     axes: dict[Name, AxisConfig]
 
 
-class ParityConfig(_Section, frozen=True):
+class ParityConfig(Section, frozen=True):
     """How far an output of the export may be from the model's.
 
     The error is max|difference| / max|reference|, the cosine that of the flattened outputs.
@@ -86,7 +75,7 @@ class ParityConfig(_Section, frozen=True):
     min_cosine: Fraction
 
 
-class ExportConfig(_Section, frozen=True):
+class ExportConfig(Section, frozen=True):
     """How the model becomes ONNX."""
 
     exporter: Literal["dynamo", "legacy"]
@@ -94,7 +83,7 @@ class ExportConfig(_Section, frozen=True):
     parity: ParityConfig
 
 
-class DatasetConfig(_Section, frozen=True):
+class DatasetConfig(Section, frozen=True):
     """Conf/dataset: one source of samples and its two disjoint splits."""
 
     name: Name
@@ -106,14 +95,14 @@ class DatasetConfig(_Section, frozen=True):
     evaluation: dict[str, Any]
 
 
-class CalibrateConfig(_Section, frozen=True):
+class CalibrateConfig(Section, frozen=True):
     """The one data pass that ranges come from."""
 
     batch: Positive
     threads: Positive
 
 
-class RecipeConfig(_Section, frozen=True, rename={"pass_name": "pass"}):
+class RecipeConfig(Section, frozen=True, rename={"pass_name": "pass"}):
     """Conf/recipe: one setting of one precision pass.
 
     `source` and `calibration` are artifact folders, one string each because DVC cannot template a
@@ -126,7 +115,7 @@ class RecipeConfig(_Section, frozen=True, rename={"pass_name": "pass"}):
     options: dict[str, Any]
 
 
-class BuildConfig(_Section, frozen=True):
+class BuildConfig(Section, frozen=True):
     """What changes the bytes of a plan."""
 
     tf32: bool
@@ -135,7 +124,7 @@ class BuildConfig(_Section, frozen=True):
     options: dict[str, Any]
 
 
-class RunConfig(_Section, frozen=True):
+class RunConfig(Section, frozen=True):
     """How a plan is run; changing it rebuilds nothing."""
 
     cuda_graph: bool
@@ -143,7 +132,7 @@ class RunConfig(_Section, frozen=True):
     """Threads of one inference on the CPU; 0 takes every core this process may use."""
 
 
-class VariantConfig(_Section, frozen=True):
+class VariantConfig(Section, frozen=True):
     """Conf/variant: one row of the report."""
 
     backend: str
@@ -156,38 +145,7 @@ class VariantConfig(_Section, frozen=True):
     run: RunConfig
 
 
-class WarmupConfig(_Section, frozen=True):
-    """How long a worker runs before anything counts, and how its blocks begin."""
-
-    seconds: PositiveFloat
-    cap_seconds: PositiveFloat
-    iterations: Positive
-    block_iterations: NonNegative
-    block_seconds: Annotated[float, Meta(ge=0)]
-
-
-class BenchmarkConfig(_Section, frozen=True):
-    """Conf/benchmark: how much is measured, and of what."""
-
-    profile: Name
-    rounds: Annotated[int, Meta(ge=2)]
-    requests: Positive
-    """Requests in a block, at least; a block also lasts `block_seconds`, and shrinks to fit
-    `max_minutes`."""
-
-    block_seconds: Annotated[float, Meta(ge=0)]
-    max_minutes: PositiveFloat
-    restart_every_rounds: NonNegative
-    """0 keeps the workers for the whole session."""
-
-    batches: Annotated[list[Positive], Meta(min_length=1)]
-    items: Positive
-    """Distinct real samples that requests rotate over."""
-
-    warmup: WarmupConfig
-
-
-class EvaluateConfig(_Section, frozen=True):
+class EvaluateConfig(Section, frozen=True):
     """How variants are scored."""
 
     batch: Positive
@@ -196,15 +154,16 @@ class EvaluateConfig(_Section, frozen=True):
     """Samples whose raw outputs are stored for comparison between variants."""
 
 
-class BudgetConfig(_Section, frozen=True):
+class BudgetConfig(Section, frozen=True):
     """Conf/budget: what the optimisation must achieve; null is no limit."""
 
     latency_p50_ms: PositiveFloat | None
+    latency_p99_ms: PositiveFloat | None
     top1_drop_pp: Annotated[float, Meta(ge=0)] | None
     speedup_ratio: PositiveFloat | None
 
 
-class Params(_Section, frozen=True):
+class Params(Section, frozen=True):
     """All of params.yaml."""
 
     target: TargetConfig

@@ -6,12 +6,13 @@ runs instead of minutes into it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Final
 
 from trtproof import artifacts
 from trtproof.backends import BACKENDS
+from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.config import AxisConfig, Params, RecipeConfig, VariantConfig
 from trtproof.data import FORMATS
 from trtproof.model_check import check_model, check_profile, wrong
@@ -156,7 +157,7 @@ def check_variant_source(params: Params, key: str, variant: VariantConfig) -> No
 def check_batches(params: Params) -> None:
     """Refuse batches to calibrate, evaluate or measure that an engine or the model cannot take."""
     axis = next(iter(params.model.inputs.values())).shape[0]
-    wanted = [("benchmark.batches", size) for size in params.benchmark.batches]
+    wanted = list(_timed_batches(params.benchmark))
     wanted.append(("evaluate.batch", params.evaluate.batch))
     for key, size in wanted:
         for name, variant in params.variants.items():
@@ -176,6 +177,17 @@ def check_batches(params: Params) -> None:
             problem=f"{params.calibrate.batch} (the model takes {shown})",
             repair="keep within it",
         )
+
+
+def _timed_batches(config: BenchmarkConfig) -> Iterator[tuple[str, int]]:
+    """Yield every batch size that a scenario measures, with its key."""
+    for name, owner in (
+        ("benchmark", config),
+        ("benchmark.throughput", config.throughput),
+        ("benchmark.sustained", config.sustained),
+    ):
+        for size in owner.batches if owner else ():
+            yield f"{name}.batches", size
 
 
 def _batch_ranges(
@@ -205,12 +217,43 @@ def check_reference(params: Params) -> None:
         )
 
 
+def check_rounds(params: Params) -> None:
+    """Refuse rounds that cannot be mirrored in pairs within one start of the workers."""
+    config = params.benchmark
+    for key, value in (
+        ("rounds", config.rounds),
+        ("most_rounds", config.most_rounds),
+        ("restart_every_rounds", config.restart_every_rounds),
+    ):
+        if value % 2:
+            raise wrong(
+                key=f"benchmark.{key}",
+                problem=f"{value}, but every second round mirrors the one before",
+                repair="take an even number",
+            )
+    if config.most_rounds < config.rounds:
+        raise wrong(
+            key="benchmark.most_rounds",
+            problem=f"{config.most_rounds} is fewer than rounds, {config.rounds}",
+            repair="set it to rounds or more",
+        )
+    if config.most_rounds > config.rounds and not config.restart_every_rounds:
+        raise wrong(
+            key="benchmark.most_rounds",
+            problem="rounds are added in new workers, but restart_every_rounds is 0",
+            repair="set restart_every_rounds, as in 4, or most_rounds to rounds",
+        )
+
+
 def check_repeats(params: Params) -> None:
     """Refuse a list that names something twice: it would be measured or scored twice."""
-    for key, values in (
-        ("benchmark.batches", [str(size) for size in params.benchmark.batches]),
-        ("evaluate.scorers", params.evaluate.scorers),
-    ):
+    lists = [("evaluate.scorers", params.evaluate.scorers)]
+    for key in ("benchmark.batches", "benchmark.throughput.batches", "benchmark.sustained.batches"):
+        sizes = [str(size) for name, size in _timed_batches(params.benchmark) if name == key]
+        lists.append((key, sizes))
+    throughput = params.benchmark.throughput
+    streams = [str(count) for count in throughput.streams] if throughput else []
+    for key, values in (*lists, ("benchmark.throughput.streams", streams)):
         for first, second in pairwise(sorted(values)):
             if first == second:
                 raise wrong(key=key, problem=f"{first} is there twice", repair="keep one of them")
@@ -224,6 +267,7 @@ CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_variants,
     check_reference,
     check_batches,
+    check_rounds,
     check_repeats,
 )
 """In this order: a later check relies on what an earlier one made sure of."""

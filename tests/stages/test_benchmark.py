@@ -7,15 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from stages import benchmark, build
-from tests.engine_project import EngineProject, make_engine_project
-from tests.fakes import FAKE_BACKEND, TESTS
+from tests.benchmark_settings import COLD, SUSTAINED, THROUGHPUT
+from tests.engine_project import SAMPLES_COUNT, EngineProject, make_engine_project
+from tests.fakes import FAKE_BACKEND, TESTS, make_feeds
 
 from trtproof import artifacts
+from trtproof.backends.host import usable_cores
 from trtproof.errors import (
     BackendError,
     ConfigError,
@@ -23,13 +28,37 @@ from trtproof.errors import (
     PlanCorruptError,
     PlanForeignError,
 )
+from trtproof.measure.launch import SessionInputs
+from trtproof.measure.machine import MachineReader, MachineState
 from trtproof.measure.samples import read_samples
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineProject:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    watch(monkeypatch, lambda: MachineState(at_ns=0))
     return make_engine_project(monkeypatch, tmp_path)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, reader: MachineReader) -> None:
+    """Let the stage read these counters of the machine, not this one's."""
+    inputs = partial(SessionInputs, read_machine=reader)
+    monkeypatch.setattr(benchmark, "SessionInputs", inputs)
+
+
+def pressed(shares: Sequence[float]) -> MachineReader:
+    """Return a reader, asked before and after each round of a second, of tasks that waited."""
+    states = [MachineState(at_ns=0)]  # at the start
+    pressure_us = 0
+    for number, share in enumerate(shares):
+        states.append(MachineState(number * 10**9, pressure_us=pressure_us))
+        pressure_us += int(share * 10**6)
+        states.append(MachineState((number + 1) * 10**9, pressure_us=pressure_us))
+    return iter(states).__next__
+
+
+def read_run() -> dict[str, Any]:
+    return artifacts.read_json(artifacts.BENCHMARK / "run.json", made_by="benchmark")
 
 
 def build_all(project: EngineProject) -> None:
@@ -59,6 +88,9 @@ def test_the_session_is_recorded_beside_its_samples(project: EngineProject) -> N
     assert first["contenders"] == ["first", "first/again"]
     digest = artifacts.sha256_file(artifacts.build("first") / "engine.fake")
     assert first["plan_sha256"] == digest
+    assert run["affinity"]["asked"] is None
+    assert run["affinity"]["workers"] == usable_cores()
+    assert run["figures"]["wall_p10"] == {"minimum_effect": 0.05, "wanted_halfwidth": 0.01}
     assert first["answers"]["logits"]["max_abs_difference"] == 0.0
     assert second["answers"]["logits"]["max_abs_difference"] > 0.0
     assert len(run["schedule"]["rounds"]) == 2
@@ -147,6 +179,114 @@ def test_settings_that_plans_or_data_cannot_serve_are_refused(
         benchmark.main()
 
 
+def test_what_disturbed_rounds_is_recorded_and_all_contenders_lose_them(
+    project: EngineProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.params["benchmark"]["rounds"] = project.params["benchmark"]["most_rounds"] = 4
+    build_all(project)
+    watch(monkeypatch, pressed([0.0, 0.05, 0.6, 0.0]))
+    benchmark.main()
+    disturbed = read_run()["disturbed"]
+    assert disturbed["causes"] == {"2": ["pressure"]}
+    assert disturbed["left_out"] == [2]
+    assert disturbed["mostly_disturbed"] is False
+    assert disturbed["limits"]["pressure_share"] == 0.10
+    assert [item["evidence"]["pressure_share"] for item in read_run()["rounds"]] == [
+        0,
+        0.05,
+        0.6,
+        0,
+    ]
+    samples = read_samples(artifacts.BENCHMARK / "samples.parquet")
+    left_out = samples[samples["status"] == "disturbed"]
+    assert left_out.groupby("contender", observed=True).size().to_dict() == {
+        "first": 3, "first/again": 3, "second": 3,
+    }  # fmt: skip
+    assert set(left_out["round"]) == {2}
+    assert read_run()["summary"]["1"]["second"]["speedup"]["rounds_count"] == 3
+
+
+def test_a_machine_that_is_never_quiet_keeps_all_rounds_and_says_so(
+    project: EngineProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_all(project)
+    watch(monkeypatch, pressed([0.5, 0.5]))
+    benchmark.main()
+    disturbed = read_run()["disturbed"]
+    assert disturbed["mostly_disturbed"] is True
+    assert disturbed["left_out"] == []
+    samples = read_samples(artifacts.BENCHMARK / "samples.parquet")
+    assert "disturbed" not in set(samples["status"])
+
+
+def test_every_scenario_is_in_one_file(project: EngineProject) -> None:
+    project.params["benchmark"] |= {"throughput": THROUGHPUT, "sustained": SUSTAINED, "cold": COLD}
+    build_all(project)
+    benchmark.main()
+    samples = read_samples(artifacts.BENCHMARK / "samples.parquet", scenario=None)
+    assert set(samples["scenario"]) == {"latency", "throughput", "sustained", "cold"}
+    window = samples[samples["scenario"] == "throughput"]
+    assert set(window["streams"]) == {1, 2}
+    assert set(window["batch"]) == {1, 2}
+    assert set(window["contender"]) == {"first", "second", "first/again"}
+    notes = read_run()["scenarios"]
+    assert len(notes["throughput"]) == 2 * 2 * 2 * 3
+    assert [note["contender"] for note in notes["sustained"]] == ["first", "second"]
+    assert [note["contender"] for note in notes["cold"]] == ["first", "second", "second", "first"]
+
+
+def test_the_timed_answers_are_kept_with_the_indices_of_their_samples(
+    project: EngineProject,
+) -> None:
+    build_all(project)
+    benchmark.main()
+    answers = read_run()["answers"]
+    assert answers["indices"] == [0, 1, 2, 3]
+    assert answers["max_relative_error"]["second"] == {"logits": 0.0}
+    sums = make_feeds(SAMPLES_COUNT)["input"].reshape(SAMPLES_COUNT, -1).sum(axis=1)
+    with np.load(artifacts.BENCHMARK / answers["file"], allow_pickle=False) as stored:
+        assert set(stored) == {"first/logits", "second/logits"}
+        np.testing.assert_array_equal(stored["second/logits"][:, 1], sums[answers["indices"]])
+
+
+def test_equal_answers_are_equal_bytes(project: EngineProject) -> None:
+    build_all(project)
+    digests = set()
+    for _ in range(2):
+        benchmark.main()
+        digests.add(artifacts.sha256_file(artifacts.BENCHMARK / "answers.npz"))
+    assert len(digests) == 1
+
+
+def test_a_plan_that_answers_otherwise_than_it_was_evaluated_is_not_timed(
+    project: EngineProject,
+) -> None:
+    project.params["benchmark"]["batches"] = [1, 2]
+    project.variant("second")["build"]["options"] = {"mixes": True}
+    build_all(project)
+    with pytest.raises(BackendError, match=r"second at batch 2 answers otherwise .*'logits'"):
+        benchmark.main()
+    assert not artifacts.BENCHMARK.exists()
+
+
+def test_workers_use_the_cores_that_they_are_given(project: EngineProject) -> None:
+    core = usable_cores()[-1]
+    project.params["benchmark"]["cpu_affinity"] = [core]
+    project.variant("first")["run"]["threads"] = 0
+    build_all(project)
+    before = usable_cores()
+    benchmark.main()
+    assert read_run()["affinity"] == {"asked": [core], "workers": [core]}
+    assert usable_cores() == before
+
+
+def test_a_core_that_is_not_here_is_refused(project: EngineProject) -> None:
+    project.params["benchmark"]["cpu_affinity"] = [99_999]
+    build_all(project)
+    with pytest.raises(ConfigError, match=r"benchmark\.cpu_affinity: core 99999"):
+        benchmark.main()
+
+
 STAGE = """
 import sys
 sys.path[:0] = {path!r}
@@ -185,7 +325,7 @@ def test_a_killed_stage_leaves_no_worker(project: EngineProject, how: signal.Sig
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as stage:
         assert wait_for(mark.exists)
         workers = workers_of(stage.pid)
-        assert len(workers) == 3
+        assert workers
         os.kill(stage.pid, how)
     assert wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     assert not artifacts.BENCHMARK.exists()

@@ -5,23 +5,21 @@ from __future__ import annotations
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.benchmark_settings import benchmark_config
 
-from trtproof.config import BenchmarkConfig, WarmupConfig
 from trtproof.measure.budget import FEWEST_REQUESTS, plan_blocks, plan_warmup, shrink
 from trtproof.measure.loop import BlockRule
 
-CONFIG = BenchmarkConfig(
+CONFIG = benchmark_config(
     profile="quick",
     rounds=8,
+    most_rounds=8,
     requests=200,
-    block_seconds=0.0,
     max_minutes=1.0,
-    restart_every_rounds=0,
     batches=[1, 8],
     items=8,
-    warmup=WarmupConfig(
-        seconds=0.5, cap_seconds=3.0, iterations=20, block_iterations=10, block_seconds=0.05
-    ),
+    warmup={"seconds": 0.5, "cap_seconds": 3.0, "iterations": 20}
+    | {"block_iterations": 10, "block_seconds": 0.05},
 )
 
 

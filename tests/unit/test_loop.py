@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.fakes import FakeClock
 
 from trtproof.backends.base import PartTimes
-from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule, is_settled
-from trtproof.tensor import Feeds
+from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule, first_is_slow, is_settled
+from trtproof.tensor import Array, Feeds
 
 
 class RecordingRunner:
@@ -126,3 +126,15 @@ def test_fewer_than_three_windows_are_never_settled(times_ns: list[int]) -> None
 def test_two_percent_between_windows_is_not_settled() -> None:
     assert is_settled([1000] * 40 + [1009] * 20)
     assert not is_settled([1000] * 40 + [1020] * 20)
+
+
+def rows_of(times_ns: list[int]) -> Array:
+    warm = [(0, 0, 10**9, 0)]
+    return np.array(warm + [(1, 0, time_ns, 0) for time_ns in times_ns], dtype=np.int64)
+
+
+def test_a_slow_first_request_is_flagged() -> None:
+    steady = [100, 101, 99, 102, 98, 100]
+    assert not first_is_slow(rows_of([110, *steady]))
+    assert first_is_slow(rows_of([150, *steady]))
+    assert not first_is_slow(rows_of([*steady, 150]))

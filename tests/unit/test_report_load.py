@@ -44,7 +44,7 @@ def test_an_unavailable_variant_keeps_its_reason_everywhere():
     variant = find(load(SMALL)[0], TENSORRT)
     assert variant.status == "unavailable"
     reason = "TensorRT is not installed; install trtproof[tensorrt]"
-    for found in (variant.plan, variant.scores, variant.timings[1], variant.speedups[1]):
+    for found in (variant.plan, variant.scores, variant.timings[1], variant.comparisons[1]):
         assert found == NotMeasured(reason)
 
 
@@ -111,9 +111,11 @@ def test_the_drop_is_the_references_score_minus_the_variants():
 def test_the_second_run_of_the_reference_is_the_control():
     build(SMALL)
     findings = load(SMALL)[0]
-    control = findings.control[1]
+    control = findings.reference.verdict(1)
     assert not isinstance(control, NotMeasured)
-    assert control.value == pytest.approx(1, abs=0.03)
+    assert control.shown.value == pytest.approx(1, abs=0.03)
+    assert control.noise_floor is not None
+    assert 0 < control.noise_floor < 0.05
     assert all(variant.name != f"{REFERENCE}/again" for variant in findings.variants)
 
 
@@ -163,7 +165,7 @@ def test_without_the_references_timing_there_are_latencies_but_no_speed():
     write_samples(path, samples[~samples["contender"].str.startswith(REFERENCE)])
     variant = find(load(SMALL)[0], INT8)
     assert isinstance(variant.timings[1], Timing)
-    speedup = variant.speedups[1]
+    speedup = variant.verdict(1)
     assert isinstance(speedup, NotMeasured)
     assert "the reference was not timed" in speedup.reason
 
@@ -203,5 +205,5 @@ def test_a_single_variant_is_a_report_too():
     inputs = replace(SMALL, variants={REFERENCE: Made("torch", "fp32")})
     build(inputs)
     findings, facts = load(inputs)
-    assert "no variant" in render_page(findings, facts)
+    assert "no other variant" in render_page(findings, facts)
     assert render_markdown(findings, facts)

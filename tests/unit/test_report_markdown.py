@@ -42,16 +42,20 @@ def test_tables_have_as_many_cells_in_every_row():
 def test_a_slower_variant_stands_like_a_faster_one():
     text = render(INPUTS)
     lines = {line.split(" | ")[0][2:]: line for line in text.splitlines() if "| " in line}
-    assert "| slower |" in text
-    assert "| faster |" in text
+    assert "| SLOWER |" in text
+    assert "| FASTER |" in text
     assert "█" in lines["onnxruntime-int8"] or "onnxruntime-int8 |" in text
 
 
 def test_the_noise_of_the_run_is_stated():
     number = r"[01]\.\d+"
     times = "\N{MULTIPLICATION SIGN}"
-    noise = rf"batch \d {number}{times} \(95 % {number} to {number}{times}\)"
-    assert re.search(rf"torch-fp32 against its own second run: {noise}, {noise}\.", render(INPUTS))
+    interval = rf"95 % {number} to {number}{times}; half-width at 99 % {number} %"
+    noise = rf"batch \d {number}{times} \({interval}\)"
+    text = render(INPUTS)
+    assert re.search(rf"torch-fp32 against its own second run: {noise}, {noise}\.", text)
+    assert "Rounds left out: none of 9." in text
+    assert "Harness: 0.85 \N{MICRO SIGN}s for a request that does nothing" in text
 
 
 def test_hostile_texts_cannot_make_a_row_a_tag_or_a_link():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from trtproof.measure.samples import (
     Block,
     counted,
     make_samples,
-    medians_by_round,
     read_samples,
     write_samples,
 )
@@ -81,6 +81,31 @@ def test_equal_samples_give_equal_bytes(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "a") == sha256_file(tmp_path / "b")
 
 
-def test_medians_are_per_round_and_contender() -> None:
-    medians = medians_by_round(make_samples(BLOCKS), "torch-fp32", 1)
-    assert medians.to_dict() == {0: 20.0, 1: 45.0}
+def test_a_round_left_out_is_marked_for_all_contenders_and_kept() -> None:
+    samples = make_samples(BLOCKS, left_out={0})
+    first = samples[samples["round"] == 0]
+    assert first["status"].tolist() == ["warmup", *["disturbed"] * 3, "warmup", "disturbed"]
+    assert set(counted(samples)["round"]) == {1}
+    assert len(samples) == 9
+
+
+def test_only_latency_rounds_are_left_out() -> None:
+    window = replace(BLOCKS[0], scenario="throughput", streams=2, stream=1)
+    samples = make_samples([window], left_out={0})
+    assert set(samples["status"]) == {"warmup", "counted"}
+    assert samples[["streams", "stream"]].drop_duplicates().to_numpy().tolist() == [[2, 1]]
+
+
+def test_processor_time_that_was_not_measured_is_absent() -> None:
+    rows = np.array([(1, 0, 10, -1), (1, 10, 10, 0)], dtype=np.int64)
+    samples = make_samples([replace(BLOCKS[0], rows=rows)])
+    assert samples["cpu_ns"].isna().tolist() == [True, False]
+
+
+def test_scenarios_are_read_one_at_a_time(tmp_path: Path) -> None:
+    window = replace(BLOCKS[0], scenario="throughput")
+    write_samples(tmp_path / "s.parquet", make_samples([*BLOCKS, window]))
+    latency = read_samples(tmp_path / "s.parquet")
+    pd.testing.assert_frame_equal(latency, make_samples(BLOCKS))
+    assert len(read_samples(tmp_path / "s.parquet", scenario="throughput")) == 4
+    assert len(read_samples(tmp_path / "s.parquet", scenario=None)) == 13

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trtproof.measure.schedule import (
+    RoundPlace,
     list_sessions,
     list_turns,
     name_contenders,
@@ -65,10 +66,16 @@ def test_sessions_hold_every_round_once_in_order(rounds: int, restart_every: int
 
 
 def test_all_batches_are_measured_in_every_round() -> None:
-    turns = list(list_turns(["a", "b"], [1, 8], session=1, rounds=range(2, 4)))
+    turns = list(list_turns(["a", "b"], [1, 8], RoundPlace(session=1, round=5, slot=2)))
     assert [(turn.round, turn.batch, turn.contender) for turn in turns] == [
-        (2, 1, "b"), (2, 1, "a"), (2, 8, "b"), (2, 8, "a"),
-        (3, 1, "a"), (3, 1, "b"), (3, 8, "a"), (3, 8, "b"),
+        (5, 1, "b"), (5, 1, "a"), (5, 8, "b"), (5, 8, "a"),
     ]  # fmt: skip
     assert {turn.session for turn in turns} == {1}
-    assert [turn.position for turn in turns] == [0, 1] * 4
+    assert [turn.position for turn in turns] == [0, 1] * 2
+
+
+def test_a_round_measured_again_has_the_order_of_the_first_try() -> None:
+    first = list(list_turns(["a", "b", "c"], [1], RoundPlace(session=0, round=3, slot=3)))
+    again = list(list_turns(["a", "b", "c"], [1], RoundPlace(session=0, round=4, slot=3)))
+    assert [turn.contender for turn in again] == [turn.contender for turn in first]
+    assert {turn.round for turn in again} == {4}

@@ -182,6 +182,7 @@ def test_a_fixed_batch_allows_only_itself(composed):
         "model/inputs/input/shape": [4, 1, 16, 16],
         "model/axes": {},
         "benchmark/batches": [4],
+        "benchmark/throughput/batches": [4],
         "evaluate/batch": 4,
         "calibrate/batch": 4,
     }
@@ -190,3 +191,27 @@ def test_a_fixed_batch_allows_only_itself(composed):
     check(composed, **fixed)
     with pytest.raises(ConfigError, match=r"benchmark\.batches: 1 .*4 to 4"):
         check(composed, **(fixed | {"benchmark/batches": [1]}))
+    with pytest.raises(ConfigError, match=r"benchmark\.throughput\.batches: 1 .*4 to 4"):
+        check(composed, **(fixed | {"benchmark/throughput/batches": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rounds": 7}, r"benchmark\.rounds: 7, but every second round mirrors"),
+        ({"restart_every_rounds": 3}, r"benchmark\.restart_every_rounds: 3, but every second"),
+        ({"most_rounds": 33}, r"benchmark\.most_rounds: 33, but every second"),
+        ({"most_rounds": 6}, r"benchmark\.most_rounds: 6 is fewer than rounds, 8"),
+        ({"most_rounds": 12}, r"benchmark\.most_rounds: .*restart_every_rounds is 0"),
+        ({"throughput/streams": [2, 2]}, r"benchmark\.throughput\.streams: 2 is there twice"),
+        ({"throughput/batches": [1, 1]}, r"benchmark\.throughput\.batches: 1 is there twice"),
+        ({"figures/mean": {}}, r"'mean' .*benchmark\.figures"),
+    ],
+)
+def test_a_benchmark_that_cannot_be_run_is_refused(composed, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        check(composed, **{f"benchmark/{key}": value for key, value in changes.items()})
+
+
+def test_rounds_may_be_added_where_workers_restart(composed):
+    check(composed, **{"benchmark/most_rounds": 32, "benchmark/restart_every_rounds": 4})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trtproof.config import BenchmarkConfig, WarmupConfig
+from trtproof.benchmark_config import BenchmarkConfig, WarmupConfig
 from trtproof.measure.loop import BlockRule, WarmupRule
 
 FEWEST_REQUESTS: Final = 5

@@ -10,15 +10,15 @@ from typing import Any
 from trtproof import artifacts
 from trtproof.backends import BACKENDS
 from trtproof.backends.base import RunOptions
-from trtproof.backends.host import load_signature, resolve_threads
-from trtproof.config import BenchmarkConfig, VariantConfig
-from trtproof.data.base import Dataset
+from trtproof.backends.host import load_signature, usable_cores
+from trtproof.benchmark_config import BenchmarkConfig
+from trtproof.config import VariantConfig
+from trtproof.data.base import Batch, Dataset
 from trtproof.errors import ConfigError, HardwareError
 from trtproof.hardware import Hardware
 from trtproof.measure.link import Contender
 from trtproof.measure.schedule import name_contenders
 from trtproof.sidecar import EngineRecord, read_record, verify_plan
-from trtproof.tensor import Feeds
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,25 @@ def line_up(
     *,
     reference: str,
     hardware: Hardware,
-    batches: Sequence[int],
+    config: BenchmarkConfig,
     pythonpath: Sequence[str],
 ) -> Field:
     """Return the contenders in the first round's order: every plan once, the reference again last.
 
     Raises:
         PlanError: a plan is missing, changed or of another machine.
-        ConfigError: a batch size that a plan was not built for.
+        ConfigError: a batch size that a plan was not built for, or a core that is not here.
         HardwareError: no variant has a plan here.
     """
+    cores = _choose_cores(config)
     records = {name: read_record(artifacts.build(name)) for name in variants}
     entries: dict[str, Contender] = {}
     for name, record in records.items():
         if record.status == "built":
             verify_plan(artifacts.build(name), hardware.engine.get(record.backend, {}))
-            _require_batches(artifacts.build(name), record, batches)
-            entries[name] = _make_contender(name, record, variants[name], pythonpath)
+            least = _require_batches(artifacts.build(name), record, config.all_batches)
+            options = _make_options(record, variants[name], cores, pythonpath)
+            entries[name] = _make_contender(record, options, least)
     if not entries:
         why = "; ".join(f"{name}: {_why_not(record)}" for name, record in records.items())
         raise HardwareError(
@@ -66,7 +68,7 @@ def line_up(
     return Field(records=records, contenders=contenders)
 
 
-def take_items(dataset: Dataset, config: BenchmarkConfig) -> Feeds:
+def take_items(dataset: Dataset, config: BenchmarkConfig) -> Batch:
     """Return the first samples of the split as one batch: those that requests rotate over.
 
     At least `benchmark.items`, and where the split has them as many as the largest batch.
@@ -80,45 +82,66 @@ def take_items(dataset: Dataset, config: BenchmarkConfig) -> Feeds:
             problem=f"{config.items}, but the evaluation split has {len(dataset)} samples",
             repair="lower it or give more samples",
         )
-    count = min(max(config.items, *config.batches), len(dataset))
-    return next(iter(dataset.batches(count))).feeds
+    count = min(max(config.items, *config.all_batches), len(dataset))
+    return next(iter(dataset.batches(count)))
 
 
-def _make_contender(
-    name: str, record: EngineRecord, config: VariantConfig, pythonpath: Sequence[str]
-) -> Contender:
-    options = RunOptions(
-        threads=resolve_threads(config.run.threads),
+def _make_options(
+    record: EngineRecord, config: VariantConfig, cores: Sequence[int], pythonpath: Sequence[str]
+) -> RunOptions:
+    return RunOptions(
+        threads=config.run.threads or len(cores),
         cuda_graph=config.run.cuda_graph,
         device=str(record.facts.get("device", "cuda")),
         pythonpath=tuple(pythonpath),
     )
+
+
+def _make_contender(record: EngineRecord, options: RunOptions, least_batch: int) -> Contender:
     return Contender(
-        name=name,
-        variant=name,
+        name=record.variant,
+        variant=record.variant,
         backend=BACKENDS.path(record.backend),
-        folder=artifacts.build(name),
+        folder=artifacts.build(record.variant),
         plan=str(record.plan),
         options=options,
+        least_batch=least_batch,
     )
 
 
-def _require_batches(folder: Path, record: EngineRecord, batches: Sequence[int]) -> None:
-    """Refuse a batch size outside of every profile of the plan, or other than its fixed one."""
+def _choose_cores(config: BenchmarkConfig) -> Sequence[int]:
+    """Return the cores that workers will use."""
+    usable = usable_cores()
+    for core in config.cpu_affinity or ():
+        if core not in usable:
+            raise ConfigError(
+                key="benchmark.cpu_affinity",
+                problem=f"core {core} may not be used here (usable: {usable})",
+                repair="correct it, or set it to null",
+            )
+    return sorted(set(config.cpu_affinity)) if config.cpu_affinity else usable
+
+
+def _require_batches(folder: Path, record: EngineRecord, batches: Sequence[int]) -> int:
+    """Refuse a batch size outside of every profile of the plan, or other than its fixed one.
+
+    Returns the smallest batch that the plan takes.
+    """
     axis = load_signature(folder).inputs[0].shape[0]
     profiles: Sequence[Mapping[str, Any]] = record.settings["profiles"]
+    if isinstance(axis, int):
+        bounds = [(axis, axis)]
+    else:
+        found = [profile[axis] for profile in profiles if axis in profile]
+        bounds = [(bound["min"], bound["max"]) for bound in found]
     for batch in batches:
-        if isinstance(axis, int):
-            fits = batch == axis
-        else:
-            bounds = [profile[axis] for profile in profiles if axis in profile]
-            fits = any(bound["min"] <= batch <= bound["max"] for bound in bounds)
-        if not fits:
+        if not any(low <= batch <= high for low, high in bounds):
             raise ConfigError(
                 key="benchmark.batches",
                 problem=f"{batch} is outside of what {record.variant} was built for ({axis})",
                 repair="correct it, or model.axes in conf/, and run `trtproof compose`",
             )
+    return min(low for low, _ in bounds)
 
 
 def _why_not(record: EngineRecord) -> str:

@@ -7,7 +7,8 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
@@ -16,6 +17,7 @@ from typing import Any, Final, Self
 
 from trtproof.backends.base import RunOptions
 from trtproof.errors import BackendError
+from trtproof.measure import worker
 
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 GRACE_S: Final = 10.0
@@ -34,21 +36,33 @@ class Contender:
     folder: Path
     plan: str
     options: RunOptions
+    least_batch: int = 1
+    """The smallest batch that the plan takes."""
 
 
 class WorkerLink:
     """A running worker process of one contender; leaving the `with` block ends it."""
 
-    def __init__(self, contender: Contender, *, number: int, folder: Path) -> None:
-        """Start the process; `number` counts the workers of the run, `folder` takes its stderr."""
+    def __init__(
+        self,
+        contender: Contender,
+        *,
+        number: int,
+        folder: Path,
+        affinity: Sequence[int] | None = None,
+    ) -> None:
+        """Start the process; `number` counts the workers of the run, `folder` takes its stderr.
+
+        `affinity` is the cores that it and its threads may use; None for those of this process.
+        """
         self.contender = contender
         self.number = number
         self._errors = folder / f"worker-{number}.stderr"
         self._pending = b""
-        with self._errors.open("wb") as errors:
+        with self._errors.open("wb") as errors, _use_cores(affinity):
             self._child = subprocess.Popen(
                 # -P: the folder that dvc runs in must not shadow installed modules
-                [sys.executable, "-P", "-m", "trtproof.measure.worker"],
+                [sys.executable, "-P", "-m", worker.__name__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -171,6 +185,23 @@ class WorkerLink:
         """Return the last line of the worker's stderr."""
         text = self._errors.read_text(encoding="utf-8", errors="replace").strip()
         return text.splitlines()[-1] if text else "it wrote nothing to stderr"
+
+
+@contextmanager
+def _use_cores(cores: Sequence[int] | None) -> Iterator[None]:
+    """Let processes that are started meanwhile use these cores only: they inherit it whole.
+
+    Set later from inside, it would miss threads that libraries had started.
+    """
+    if cores is None:
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def _environment(threads: int) -> dict[str, str]:

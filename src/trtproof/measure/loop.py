@@ -28,6 +28,8 @@ COLUMNS: Final = ("counted", "t_start_ns", "e2e_ns", "cpu_ns")
 """Columns of a block's array, one row per request in order; `counted` is 0 for its warm-up."""
 
 SLOT: Final = 0
+ROBUST_SD: Final = 1.4826
+SLOW_SDS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,18 @@ def is_settled(times_ns: Sequence[int]) -> bool:
         statistics.median(last[start : start + WINDOW]) for start in range(0, len(last), WINDOW)
     ]
     return max(medians) - min(medians) <= AGREEMENT * min(medians)
+
+
+def first_is_slow(rows: Array) -> bool:
+    """Say whether the first counted request of a block (COLUMNS) lies far beyond the others.
+
+    Beyond the median plus ten robust standard deviations (1.4826 times the median absolute
+    deviation): the block's warm-up was too short. It is kept all the same.
+    """
+    times_ns = rows[rows[:, 0] == 1, 2]
+    middle = float(np.median(times_ns))
+    spread = ROBUST_SD * float(np.median(np.abs(times_ns - middle)))
+    return bool(times_ns[0] > middle + SLOW_SDS * spread)
 
 
 class NullRunner:

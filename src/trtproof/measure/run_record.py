@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
-import pandas as pd
 
-from trtproof.config import BenchmarkConfig
+from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.errors import BackendError
 from trtproof.hardware import Hardware
+from trtproof.measure.answers import describe_answers
 from trtproof.measure.budget import BlockPlan
 from trtproof.measure.contenders import Field
 from trtproof.measure.machine import describe_setting
-from trtproof.measure.samples import SCENARIO, counted, medians_by_round
+from trtproof.measure.rounds import SessionRecord
+from trtproof.measure.samples import LATENCY, make_samples, of_scenario
+from trtproof.measure.scenarios import ScenarioRecord
 from trtproof.measure.schedule import AGAIN, PROTOCOL, order_round
-from trtproof.measure.session import SessionRecord
-from trtproof.measure.stats import percentile, ratio_of_rounds
+from trtproof.measure.summary import summarize
 from trtproof.sidecar import EngineRecord
 from trtproof.tensor import Feeds
 
-PERCENTILES = (0.5, 0.9, 0.95, 0.99)
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that a run gave; `indices` are those of the items in the evaluation split."""
+
+    lineup: Field
+    session: SessionRecord
+    scenarios: ScenarioRecord
+    indices: Sequence[int]
 
 
 def make_run_record(
-    lineup: Field,
-    session: SessionRecord,
-    samples: pd.DataFrame,
+    measured: Measured,
+    samples: DataFrame,
     *,
     config: BenchmarkConfig,
     reference: str,
@@ -40,74 +52,89 @@ def make_run_record(
     Raises:
         BackendError: the session has no plan of blocks, so it measured nothing.
     """
+    session, lineup = measured.session, measured.lineup
     if session.plan is None:
         problem = "the session ended before it measured anything"
         raise BackendError(problem)
     names = [contender.name for contender in lineup.contenders]
-    first = session.workers[0]
     return {
         "schema": 1,
         "protocol": PROTOCOL,
         "profile": config.profile,
-        "scenario": SCENARIO,
         "commit": read_commit(),
         "reference": reference,
-        "clock": {"wall": first["clock"], "cpu": first["cpu_clock"]},
         "variants": {
             name: _describe_variant(name, record, session, reference)
             for name, record in lineup.records.items()
         },
-        "schedule": _describe_schedule(names, config, session.plan),
+        "answers": describe_answers(
+            session.answer_errors, measured.indices, config.answer_tolerance
+        ),
+        "schedule": _describe_schedule(names, config, session),
+        "figures": {name: msgspec.to_builtins(item) for name, item in config.figures.items()},
         "machine": describe_setting() | {"slug": hardware.slug, "bench": dict(hardware.bench)},
+        "disturbed": describe_disturbed(session, config),
+        "scenarios": measured.scenarios.notes,
+        "summary": summarize(of_scenario(samples, LATENCY), names, reference=reference),
+        **_describe_session(session, names, config),
+    }
+
+
+def _describe_session(
+    session: SessionRecord, contenders: list[str], config: BenchmarkConfig
+) -> dict[str, Any]:
+    """Return what was noted while it ran."""
+    first = session.workers[0]
+    return {
+        "clock": {"wall": first["clock"], "cpu": first["cpu_clock"]},
+        "affinity": {"asked": config.cpu_affinity, "workers": first["affinity"]},
         "harness": session.harness,
+        "start": session.start.to_json() if session.start else None,
         "workers": session.workers,
-        "rounds": session.rounds,
+        "rounds": [item.to_json(contenders) for item in session.rounds],
         "blocks": session.block_notes,
-        "summary": summarize(samples, names, config.batches, reference=reference),
+    }
+
+
+def make_all_samples(measured: Measured, config: BenchmarkConfig) -> DataFrame:
+    """Return the samples of all scenarios, those of left-out rounds marked."""
+    left_out = measured.session.select(config.disturbance).left_out
+    blocks = [*measured.session.blocks, *measured.scenarios.blocks]
+    return make_samples(blocks, left_out=left_out)
+
+
+def describe_disturbed(session: SessionRecord, config: BenchmarkConfig) -> dict[str, Any]:
+    """Return which rounds were disturbed and left out, by which limits."""
+    selection = session.select(config.disturbance)
+    return {
+        "limits": msgspec.to_builtins(config.disturbance),
+        "rounds_count": len(session.rounds),
+        "causes": {
+            str(number): [cause.name.lower() for cause in causes]
+            for number, causes in selection.causes.items()
+        },
+        "left_out": list(selection.left_out),
+        "mostly_disturbed": selection.mostly_disturbed,
     }
 
 
 def _describe_schedule(
-    contenders: Sequence[str], config: BenchmarkConfig, plan: BlockPlan
+    contenders: Sequence[str], config: BenchmarkConfig, session: SessionRecord
 ) -> dict[str, Any]:
+    plan: BlockPlan | None = session.plan
     return {
         "contenders": list(contenders),
-        "rounds": [order_round(contenders, number) for number in range(config.rounds)],
+        "rounds": [order_round(contenders, item.place.slot) for item in session.rounds],
         "batches": config.batches,
         "restart_every_rounds": config.restart_every_rounds,
         "items_count": config.items,
         "wanted": {"requests": config.requests, "seconds": config.block_seconds},
-        "block": asdict(plan.rule),
-        "expected_s": round(plan.expected_s, 3),
-        "fits_budget": plan.fits,
+        "most_rounds": config.most_rounds,
+        "steps": session.steps,
+        "block": asdict(plan.rule) if plan else None,
+        "expected_s": round(plan.expected_s, 3) if plan else None,
+        "fits_budget": plan.fits if plan else None,
     }
-
-
-def summarize(
-    samples: pd.DataFrame, contenders: Sequence[str], batches: Sequence[int], *, reference: str
-) -> dict[str, Any]:
-    """Return percentiles and speed-up by batch and contender; times in nanoseconds."""
-    kept = counted(samples)
-    sessions = samples.groupby("round")["session"].first().to_list()
-    summary: dict[str, Any] = {}
-    for batch in batches:
-        entries = summary.setdefault(str(batch), {})
-        before = medians_by_round(samples, reference, batch)
-        for contender in contenders:
-            own = kept[(kept["contender"] == contender) & (kept["batch"] == batch)]
-            after = medians_by_round(samples, contender, batch)
-            speedup = None
-            if len(before) and contender != reference:
-                ratio = ratio_of_rounds(before.to_list(), after.to_list(), sessions=sessions)
-                speedup = asdict(ratio)
-            entries[contender] = {
-                "samples_count": len(own),
-                "e2e_ns": _percentiles(own["e2e_ns"]),
-                "cpu_ns": _percentiles(own["cpu_ns"]),
-                "round_medians_ns": after.to_list(),
-                "speedup": speedup,
-            }
-    return summary
 
 
 def compare_answers(reference: Sequence[Feeds], variant: Sequence[Feeds]) -> dict[str, Any]:
@@ -163,13 +190,9 @@ def _describe_variant(
     return entry | {
         "engine": workers[0]["facts"],
         "open_ns": [worker["open_ns"] for worker in workers],
+        "import_ns": [worker["import_ns"] for worker in workers],
         "warmup_converged": all(
             warmup["converged"] for worker in workers for warmup in worker["warmup"].values()
         ),
         "answers": compare_answers(answers if answers is not None else own, own),
     }
-
-
-def _percentiles(values: pd.Series[Any]) -> dict[str, float]:
-    array = values.to_numpy(dtype=np.int64)
-    return {f"p{share * 100:g}": percentile(array, share) for share in PERCENTILES}

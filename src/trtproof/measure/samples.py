@@ -6,7 +6,7 @@ until then, never zero. Times are integer nanoseconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,10 @@ from trtproof.measure.loop import COLUMNS
 from trtproof.measure.schedule import AGAIN, PROTOCOL, Turn
 from trtproof.tensor import Array
 
-SCENARIO: Final = "latency"
+LATENCY: Final = "latency"
+THROUGHPUT: Final = "throughput"
+SUSTAINED: Final = "sustained"
+COLD: Final = "cold"
 COUNTED: Final = "counted"
 WARMUP: Final = "warmup"
 DISTURBED: Final = "disturbed"
@@ -51,20 +54,27 @@ ORDER: Final = (
 
 @dataclass(frozen=True)
 class Block:
-    """One contender's turn and its rows (loop.COLUMNS).
+    """One contender's turn and its rows (loop.COLUMNS); a negative `cpu_ns` was not measured.
 
-    `worker` numbers the processes of the run, `device` is the short hash of what it ran on.
+    `worker` numbers the processes of the run, `device` is the short hash of what it ran on,
+    `stream` is one of `streams` at work together.
     """
 
     turn: Turn
     worker: int
     device: str
     rows: Array
+    scenario: str = LATENCY
+    streams: int = 1
+    stream: int = 0
 
 
-def make_samples(blocks: Sequence[Block]) -> pd.DataFrame:
-    """Return one row per request in the order of measuring, with the columns ORDER."""
-    frames = [_frame_of(block) for block in blocks]
+def make_samples(blocks: Sequence[Block], *, left_out: Collection[int] = ()) -> pd.DataFrame:
+    """Return one row per request in the order of measuring, with the columns ORDER.
+
+    Counted requests of the latency rounds `left_out` get the status "disturbed".
+    """
+    frames = [_frame_of(block, left_out) for block in blocks]
     samples = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=ORDER)
     return _typed(samples)
 
@@ -74,9 +84,18 @@ def write_samples(path: Path, samples: pd.DataFrame) -> None:
     samples.to_parquet(path, engine="pyarrow", compression="zstd", index=False)
 
 
-def read_samples(path: Path) -> pd.DataFrame:
-    """Return what `write_samples` wrote."""
-    return _typed(pd.read_parquet(path, engine="pyarrow"))
+def read_samples(path: Path, *, scenario: str | None = LATENCY) -> pd.DataFrame:
+    """Return what `write_samples` wrote of one scenario, or with None of all."""
+    samples = _typed(pd.read_parquet(path, engine="pyarrow"))
+    return samples if scenario is None else of_scenario(samples, scenario)
+
+
+def of_scenario(samples: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """Return the rows of one scenario: figures never mix two."""
+    own = samples[samples["scenario"] == scenario].reset_index(drop=True)
+    return own.assign(
+        **{name: own[name].cat.remove_unused_categories() for name in LABELS}  # as if alone
+    )
 
 
 def counted(samples: pd.DataFrame) -> pd.DataFrame:
@@ -84,31 +103,26 @@ def counted(samples: pd.DataFrame) -> pd.DataFrame:
     return samples[samples["status"] == COUNTED]
 
 
-def medians_by_round(samples: pd.DataFrame, contender: str, batch: int) -> pd.Series[float]:
-    """Return the median wall time in nanoseconds of each round of one contender, by round."""
-    own = counted(samples)
-    own = own[(own["contender"] == contender) & (own["batch"] == batch)]
-    return own.groupby("round")["e2e_ns"].median().astype("float64")
-
-
-def _frame_of(block: Block) -> pd.DataFrame:
+def _frame_of(block: Block, left_out: Collection[int]) -> pd.DataFrame:
     rows = pd.DataFrame(block.rows, columns=list(COLUMNS))
     turn = block.turn
+    disturbed = block.scenario == LATENCY and turn.round in left_out
     filled = rows.assign(
         variant=turn.contender.removesuffix(AGAIN),
         contender=turn.contender,
-        scenario=SCENARIO,
+        scenario=block.scenario,
         batch=turn.batch,
-        streams=1,
-        stream=0,
+        streams=block.streams,
+        stream=block.stream,
         worker=block.worker,
         session=turn.session,
         round=turn.round,
         position=turn.position,
         sample=np.arange(len(rows)),
-        status=np.where(rows["counted"] == 1, COUNTED, WARMUP),
+        status=np.where(rows["counted"] == 1, DISTURBED if disturbed else COUNTED, WARMUP),
         protocol=PROTOCOL,
         device=block.device,
+        cpu_ns=rows["cpu_ns"].astype("Int64").mask(rows["cpu_ns"] < 0),
     )
     return filled.reindex(columns=list(ORDER))  # adds the times that this scenario has not
 

@@ -33,6 +33,19 @@ class Turn:
     contender: str
 
 
+@dataclass(frozen=True)
+class RoundPlace:
+    """Where a round stands.
+
+    `round` counts rounds in the order of measuring, `slot` is the place in the schedule, which
+    decides the order of contenders: a round that is measured again takes the slot of the first try.
+    """
+
+    session: int
+    round: int
+    slot: int
+
+
 def name_contenders(variants: Sequence[str], reference: str) -> list[str]:
     """Return the contenders in their first round's order: the variants, then the reference again.
 
@@ -56,19 +69,18 @@ def list_sessions(rounds: int, restart_every: int) -> list[range]:
 
 
 def list_turns(
-    contenders: Sequence[str], batches: Sequence[int], *, session: int, rounds: range
+    contenders: Sequence[str], batches: Sequence[int], place: RoundPlace
 ) -> Iterator[Turn]:
-    """Yield all blocks of one session: round by round, and in a round batch by batch.
+    """Yield all blocks of one round, batch by batch.
 
     Batches take turns inside a round, so that each of them sees the whole session.
     """
-    for number in rounds:
-        for batch in batches:
-            for position, contender in enumerate(order_round(contenders, number)):
-                yield Turn(
-                    session=session,
-                    round=number,
-                    position=position,
-                    batch=batch,
-                    contender=contender,
-                )
+    for batch in batches:
+        for position, contender in enumerate(order_round(contenders, place.slot)):
+            yield Turn(
+                session=place.session,
+                round=place.round,
+                position=position,
+                batch=batch,
+                contender=contender,
+            )

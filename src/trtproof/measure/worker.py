@@ -13,6 +13,7 @@ import json
 import os
 import resource
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -23,9 +24,12 @@ from typing import IO, Any, Final
 import numpy as np
 
 from trtproof.backends.base import Backend, Engine, Runner, RunOptions, run_once
+from trtproof.backends.host import usable_cores
 from trtproof.errors import PipelineError
 from trtproof.measure.clock import Clock, MonotonicClock, ProcessCpuClock, ThreadCpuClock
+from trtproof.measure.imports import ImportTimer
 from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule
+from trtproof.measure.streams import StreamRule, run_streams
 from trtproof.registry import extend_path, load_object
 from trtproof.stage import die_with_parent
 from trtproof.tensor import Feeds, concatenate
@@ -38,8 +42,11 @@ class Worker:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._born_ns = clock.now_ns()
         self._cpu_clock: Clock = ProcessCpuClock()
         self._stack = ExitStack()
+        self._engine: Engine | None = None
+        self._streams: list[Runner] = []
         self._runner: Runner | None = None
         self._items: list[Feeds] = []
         self._loops: dict[int, Loop] = {}
@@ -60,16 +67,19 @@ class Worker:
         if run_options.threads == 1:
             self._cpu_clock = ThreadCpuClock()
         started = self._clock.now_ns()
-        loaded: Backend = load_object(backend)
-        context = loaded.open(Path(folder), plan, run_options)
-        engine: Engine = self._stack.enter_context(context)
+        with ImportTimer(self._clock) as imports:
+            loaded: Backend = load_object(backend)
+            context = loaded.open(Path(folder), plan, run_options)
+            self._engine = self._stack.enter_context(context)
+            self._runner = self._add_runner(0)
         opened_ns = self._clock.now_ns() - started
-        self._runner = engine.runner(0)
-        self._stack.callback(self._runner.close)
         self._items = _load_items(Path(items), names)
         return {
-            "facts": dict(engine.facts),
-            "open_ns": opened_ns,
+            "facts": dict(self._engine.facts),
+            "affinity": usable_cores(),
+            "born_ns": self._born_ns,
+            "import_ns": imports.spent_ns,
+            "open_ns": opened_ns - imports.spent_ns,
             "imports": _imported_packages(),
             "clock": self._clock.name,
             "cpu_clock": self._cpu_clock.name,
@@ -78,9 +88,7 @@ class Worker:
     def warm_up(self, *, batch: int, rule: Mapping[str, Any]) -> dict[str, Any]:
         """Run until the rule is met, then put the garbage collector out of the way for good."""
         record = self._loop(batch).warm_up(WarmupRule(**rule))
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        _silence_collector()
         return asdict(record)
 
     def run_block(self, *, batch: int, rule: Mapping[str, Any], out: str) -> dict[str, Any]:
@@ -93,6 +101,40 @@ class Worker:
             "switches_count": usage.ru_nivcsw - switches_before,
             "peak_rss_bytes": usage.ru_maxrss * KIB,
         }
+
+    def run_streams(
+        self, *, batch: int, streams: int, rule: Mapping[str, Any], out: str
+    ) -> dict[str, Any]:
+        """Keep so many streams busy for a window and write the rows of each: `<stream>`."""
+        self._require_runner()
+        while len(self._streams) < streams:
+            self._streams.append(self._add_runner(len(self._streams)))
+        requests = self._requests(batch)
+        _silence_collector()
+        window = run_streams(
+            self._streams[:streams],
+            requests,
+            rule=StreamRule(**rule),
+            clock=self._clock,
+            cpu_clock=ProcessCpuClock(),
+        )
+        arrays = {str(place): rows for place, rows in enumerate(window.rows)}
+        with Path(out).open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        return {
+            "window_ns": window.window_ns,
+            "completed_count": window.completed_count,
+            "cpu_ns": window.cpu_ns,
+            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB,
+        }
+
+    def answer_first(self, *, batch: int) -> dict[str, Any]:
+        """Answer one request, the first of this process."""
+        runner, requests = self._require_runner(), self._requests(batch)
+        started = self._clock.now_ns()
+        run_once(runner, requests[0])
+        ended = self._clock.now_ns()
+        return {"first_ns": ended - started, "end_ns": ended, "cpu_ns": time.process_time_ns()}
 
     def write_outputs(self, *, batch: int, out: str) -> dict[str, Any]:
         """Write the outputs of every rotated request, untimed: `<request>.<output>` per array."""
@@ -120,9 +162,19 @@ class Worker:
     def close(self) -> dict[str, Any]:
         """Destroy the runner, then its engine."""
         self._loops.clear()
-        self._runner = None
+        self._streams.clear()
+        self._runner = self._engine = None
         self._stack.close()
         return {}
+
+    def _add_runner(self, stream: int) -> Runner:
+        """Return a runner that is closed before its engine."""
+        if self._engine is None:
+            problem = "the worker was told to run before it opened a plan"
+            raise PipelineError(problem)
+        runner = self._engine.runner(stream)
+        self._stack.callback(runner.close)
+        return runner
 
     def _loop(self, batch: int) -> Loop:
         if batch not in self._loops:
@@ -153,6 +205,13 @@ def _load_items(path: Path, names: list[str]) -> list[Feeds]:
     return [
         {name: array[place : place + 1] for name, array in arrays.items()} for place in range(count)
     ]
+
+
+def _silence_collector() -> None:
+    """Put the garbage collector out of the way for good."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
 
 
 def _imported_packages() -> list[str]:

@@ -29,15 +29,16 @@ class Cell:
     """One cell of a table.
 
     `metric` is the path of its number in the metrics files. `span` is how many columns it covers.
-    `colour` is the variant's colour in the charts.
+    `colour` is the variant's colour in the charts. `detail` stands below in small print.
     """
 
     text: str
-    kind: Literal["text", "number", "code", "absent"] = "text"
+    kind: Literal["text", "number", "code", "reason", "absent"] = "text"
     metric: str = ""
     tone: Tone | None = None
     span: int = 1
     colour: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,20 @@ class Facts:
         """Return a score as a cell; its name ends in the unit."""
         return self.cell(variant, "scores", metric, unit=unit_of(metric))
 
-    def interval(self, variant: str, key: str) -> str:
-        """Return a ratio's 95 % interval as "low to high", or an empty text."""
-        low, high = (self.on_device(variant, key, end) for end in ("ci_lo", "ci_hi"))
+    def interval(self, variant: str, key: str, prefix: str = "ci_") -> str:
+        """Return an interval as "low to high", or an empty text where there is none.
+
+        `prefix` is that of its two keys: "ci_" and "gate_" of a ratio, "p99_ci_" of a latency.
+        """
+        low, high = (self.on_device(variant, key, f"{prefix}{end}") for end in ("lo", "hi"))
         if low is None or high is None:
             return ""
-        return f"{format_number(low)} to {format_number(high, 'ratio')}"
+        return f"{format_number(low)} to {format_number(high, unit_of(key))}"
+
+
+def name_cell(variant: str, position: int) -> Cell:
+    """Return the first cell of a variant's row, in its colour."""
+    return Cell(variant, colour=colour_of(position))
 
 
 def absent_cell(reason: str, *, span: int = 1) -> Cell:

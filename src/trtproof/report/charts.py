@@ -6,7 +6,7 @@ faster one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log, log10
 from typing import Final
@@ -126,8 +126,13 @@ def percentile_curves(series: Sequence[Series], label: str, *, width: float = 10
     return drawing.finish()
 
 
-def round_lines(series: Sequence[Series], label: str, *, width: float = 1000) -> str:
-    """Draw each contender's median per round, in percent of its own median over all rounds."""
+def round_lines(
+    series: Sequence[Series], label: str, *, left_out: Collection[int] = (), width: float = 1000
+) -> str:
+    """Draw each contender's median per round, in percent of its own median over all rounds.
+
+    The numbers of rounds that were left out stand in brackets.
+    """
     left, right, top, bottom, height = 72.0, 190.0, 14.0, 42.0, 240.0
     drawing = Drawing(width, height, label)
     rounds = sorted({number for one in series for number, _ in one.points})
@@ -146,7 +151,8 @@ def round_lines(series: Sequence[Series], label: str, *, width: float = 1000) ->
             (left - 8, y + 4), f"{value:+g} %" if value else "median", Type("muted", "end", 11.5)
         )
     for number in rounds:
-        drawing.text((place(number, 0)[0], height - bottom + 18), f"{number + 1:g}", AXIS)
+        name = f"({number + 1:g})" if number in left_out else f"{number + 1:g}"
+        drawing.text((place(number, 0)[0], height - bottom + 18), name, AXIS)
     drawing.text((left, height - 6), "round, in the order measured", MUTED)
     for one in series:
         drawing.path([place(*point) for point in one.points], one.colour, width=1.8)

@@ -61,7 +61,7 @@ def load_evaluation(
     predictions = sources.read_json(folder / "predictions.json", made_by=f"{MADE_BY}@{variant}")
     if predictions is None:
         return NotMeasured("predictions.json is missing; run `dvc repro evaluate`")
-    outputs = sources.read_arrays(folder / "outputs.npz")
+    outputs = sources.read_arrays(folder / "outputs.npz", made_by=f"{MADE_BY}@{variant}")
     return Evaluation(scores=scores, predictions=predictions, outputs=outputs)
 
 

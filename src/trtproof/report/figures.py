@@ -1,7 +1,8 @@
-"""Timing figures, computed from the raw samples and from nothing else.
+"""Timing figures of one contender, computed from the raw samples and from nothing else.
 
-Only rows with status "counted" enter a figure; a disturbed round stays in samples.parquet and is
-counted as left out. Percentiles and ratios are trtproof.measure.stats's.
+Only rows with status "counted" enter a figure. A disturbed round is left out for all contenders
+alike and stays in samples.parquet; its values are kept here beside the others, so that the result
+with all rounds in it can be shown. Every percentile is trtproof.measure.quantiles's.
 """
 
 from __future__ import annotations
@@ -13,8 +14,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from trtproof.measure import samples as measured
-from trtproof.measure import stats
-from trtproof.measure.stats import Ratio
+from trtproof.measure.figures import FIGURES, Figure, sessions_by_round
+from trtproof.measure.quantiles import (
+    BEYOND_COUNT,
+    MEDIAN,
+    PUBLISHED,
+    Quantile,
+    estimate_quantile,
+    may_bound_by_rounds,
+    percentile,
+)
+from trtproof.measure.ratios import GATE_CONFIDENCE, Bounds
 from trtproof.tensor import Array
 
 if TYPE_CHECKING:
@@ -22,11 +32,19 @@ if TYPE_CHECKING:
 
 NS_PER_MS: Final = 1e6
 NS_PER_S: Final = 1e9
-PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
-BEYOND_COUNT: Final = 10
-"""A percentile above the median is published only where this many samples lie beyond it."""
+PERCENTILES: Final = {"p10": FIGURES["wall_p10"].share} | PUBLISHED
+"""By their key in metrics. P10 is the steadier end on a processor that others use as well."""
 
 CURVE_POINTS: Final = 90
+
+Blocks = Mapping[int, Array]
+"""Round -> what its block measured, in milliseconds."""
+
+
+HEADLINE: Final = "wall_p50"
+"""The compared figure that a reader sees first, by its key in measure.figures."""
+
+CPU_TIME: Final = "cpu_p50"
 
 
 @dataclass(frozen=True)
@@ -40,28 +58,44 @@ class NotMeasured:
 class Timing:
     """One contender at one batch size.
 
-    Latencies are of one request. `percentiles_ms` holds only those that the number of samples
-    can bound, and `curve_ms` (nines, share, latency) reaches as far; two nines are 99 %.
-    `rounds_ms` is the median of every counted round. `throughput_ips` is samples per second of
-    the host's wall time with one request in flight, what lies between two requests included.
+    Latencies are of one request, in milliseconds. `percentiles` holds only those that the number
+    of samples can bound, and `curve_ms` (nines, share, latency) reaches as far; two nines are 99 %.
+    `decisive_p50_ms` is the median's exact 99 % interval over rounds, None for too few rounds.
+    `cpu_p50` is None where no CPU time was recorded or the clock was too coarse for it.
+    `values_ms` is figure -> round -> the block's percentile, of every round that was measured, the
+    ones in `left_out` included, and only of figures that every block can state. `all_p50_ms` is the
+    median with the left-out rounds in. `throughput_ips` is samples per second of the host's wall
+    time with one request in flight, what lies between two requests included.
     """
 
     batch: int
-    samples_count: int
-    rounds_left_out_count: int
-    percentiles_ms: Mapping[str, float]
-    min_ms: float
-    max_ms: float
+    latencies_ms: Array
+    left_out: tuple[int, ...]
+    percentiles: Mapping[str, Quantile]
+    decisive_p50_ms: Bounds | None
+    all_p50_ms: float
     mean_ms: float
-    cpu_p50_ms: float | None
+    cpu_p50: Quantile | None
     throughput_ips: float
-    rounds_ms: Mapping[int, float]
+    values_ms: Mapping[str, Mapping[int, float]]
+    sessions: Mapping[int, int]
     curve_ms: tuple[tuple[float, float, float], ...]
 
     @property
     def p50_ms(self) -> float:
         """Return the median, which is always published."""
-        return self.percentiles_ms["p50"]
+        return self.percentiles["p50"].value
+
+    @property
+    def samples_count(self) -> int:
+        """Return how many requests count."""
+        return len(self.latencies_ms)
+
+    @property
+    def rounds_ms(self) -> dict[int, float]:
+        """Return round -> median of its block, of the rounds that count."""
+        medians = self.values_ms[HEADLINE]
+        return {number: ms for number, ms in medians.items() if number not in self.left_out}
 
 
 def measured_batches(samples: DataFrame) -> tuple[int, ...]:
@@ -72,68 +106,76 @@ def measured_batches(samples: DataFrame) -> tuple[int, ...]:
 def time_contender(samples: DataFrame, contender: str, batch: int) -> Timing | NotMeasured:
     """Return the figures of one contender at one batch size, or why there are none."""
     rows = samples[(samples["contender"] == contender) & (samples["batch"] == batch)]
+    rows = rows[rows["status"] != measured.WARMUP]
     counted = measured.counted(rows)
-    left_out = rows[rows["status"] == measured.DISTURBED]["round"].nunique()
+    left_out = tuple(sorted(set(rows["round"]) - set(counted["round"])))
     if counted.empty:
-        why = f"all {left_out} rounds were disturbed" if left_out else "no samples were taken"
+        why = f"all {len(left_out)} rounds were disturbed" if left_out else "no samples were taken"
         return NotMeasured(f"{why} of {contender} at batch {batch}")
-    latency_ns = counted["e2e_ns"].to_numpy(dtype=np.int64)
-    latency_ms = np.sort(latency_ns) / NS_PER_MS
+    blocks, every_block = _blocks(counted, "e2e_ns"), _blocks(rows, "e2e_ns")
+    sessions = sessions_by_round(rows)
+    latencies_ms = np.sort(np.concatenate(list(blocks.values())))
+    decisive = estimate_quantile(list(blocks.values()), MEDIAN, confidence=GATE_CONFIDENCE)
     return Timing(
         batch=batch,
-        samples_count=len(latency_ms),
-        rounds_left_out_count=int(left_out),
-        percentiles_ms=_percentiles_ms(latency_ms),
-        min_ms=float(latency_ms[0]),
-        max_ms=float(latency_ms[-1]),
-        mean_ms=float(latency_ms.mean()),
-        cpu_p50_ms=_cpu_p50_ms(counted),
+        latencies_ms=latencies_ms,
+        left_out=tuple(int(number) for number in left_out),
+        percentiles=_percentiles(blocks, sessions),
+        decisive_p50_ms=decisive.bounds if decisive else None,
+        all_p50_ms=percentile(np.concatenate(list(every_block.values())), MEDIAN),
+        mean_ms=float(latencies_ms.mean()),
+        cpu_p50=_cpu_p50(_blocks(counted, FIGURES[CPU_TIME].column), sessions),
         throughput_ips=_throughput_ips(counted, batch),
-        rounds_ms=_rounds_ms(counted),
-        curve_ms=_curve_ms(latency_ms),
+        values_ms={
+            key: values for key, figure in FIGURES.items() if (values := _values(rows, figure))
+        },
+        sessions=sessions,
+        curve_ms=_curve_ms(latencies_ms),
     )
 
 
-def compare_rounds(reference: Timing, contender: Timing) -> Ratio | NotMeasured:
-    """Return how many times as fast as the reference it was, over the rounds of both."""
-    common = sorted(reference.rounds_ms.keys() & contender.rounds_ms.keys())
-    if not common:
-        return NotMeasured("no round counted for both it and the reference")
-    return stats.ratio_of_rounds(
-        [reference.rounds_ms[number] for number in common],
-        [contender.rounds_ms[number] for number in common],
-    )
+def _blocks(rows: DataFrame, column: str) -> Blocks:
+    """Return the values of each round; a round without any has no entry."""
+    known = rows[rows[column].notna()]
+    rounds = known["round"].to_numpy(dtype=np.int64)
+    values_ms = known[column].to_numpy(dtype=np.int64) / NS_PER_MS
+    return {int(number): values_ms[rounds == number] for number in np.unique(rounds)}
 
 
-def _percentiles_ms(latency_ms: Array) -> dict[str, float]:
-    return {
-        name: stats.percentile(latency_ms, fraction)
-        for name, fraction in PERCENTILES.items()
-        if name == "p50" or len(latency_ms) >= samples_needed(fraction)
+def _percentiles(blocks: Blocks, sessions: Mapping[int, int]) -> dict[str, Quantile]:
+    order = [sessions[number] for number in blocks]
+    found = {
+        name: estimate_quantile(list(blocks.values()), share, sessions=order)
+        for name, share in PERCENTILES.items()
     }
+    return {name: quantile for name, quantile in found.items() if quantile is not None}
 
 
-def samples_needed(fraction: float) -> int:
-    """Return how many samples bound a percentile: ten beyond it."""
-    return round(BEYOND_COUNT / (1 - fraction))
+def _cpu_p50(blocks: Blocks, sessions: Mapping[int, int]) -> Quantile | None:
+    """Return the median CPU time; a clock that stands still in half of a block measured none."""
+    if not blocks or min(percentile(block, MEDIAN) for block in blocks.values()) <= 0:
+        return None
+    order = [sessions[number] for number in blocks]
+    return estimate_quantile(list(blocks.values()), MEDIAN, sessions=order)
 
 
-def _curve_ms(latency_ms: Array) -> tuple[tuple[float, float, float], ...]:
+def _values(rows: DataFrame, figure: Figure) -> dict[int, float]:
+    """Return round -> the block's figure; none unless every block can state a positive one."""
+    blocks = _blocks(rows, figure.column)
+    values = {number: percentile(block, figure.share) for number, block in blocks.items()}
+    fewest = min((len(block) for block in blocks.values()), default=0)
+    bounded = figure.share <= MEDIAN or may_bound_by_rounds(figure.share, fewest)
+    complete = len(values) == rows["round"].nunique() and all(ms > 0 for ms in values.values())
+    return values if bounded and complete else {}
+
+
+def _curve_ms(latencies_ms: Array) -> tuple[tuple[float, float, float], ...]:
     """Return latency by percentile, denser towards the tail, while ten samples lie beyond."""
-    beyond = min(0.5, BEYOND_COUNT / len(latency_ms))
+    beyond = min(0.5, BEYOND_COUNT / len(latencies_ms))
     shares = [(nines, 1 - 10**-nines) for nines in np.linspace(0, -np.log10(beyond), CURVE_POINTS)]
     return tuple(
-        (float(nines), float(share), stats.percentile(latency_ms, share)) for nines, share in shares
+        (float(nines), float(share), percentile(latencies_ms, share)) for nines, share in shares
     )
-
-
-def _rounds_ms(counted: DataFrame) -> dict[int, float]:
-    rounds = counted["round"].to_numpy(dtype=np.int64)
-    latency_ms = counted["e2e_ns"].to_numpy(dtype=np.int64) / NS_PER_MS
-    return {
-        int(number): stats.percentile(latency_ms[rounds == number], 0.5)
-        for number in np.unique(rounds)
-    }
 
 
 def _throughput_ips(counted: DataFrame, batch: int) -> float:
@@ -142,8 +184,3 @@ def _throughput_ips(counted: DataFrame, batch: int) -> float:
     blocks = ends.groupby("round").agg({"t_start_ns": "min", "end_ns": "max"})
     wall_ns = int((blocks["end_ns"] - blocks["t_start_ns"]).sum())
     return len(counted) * batch * NS_PER_S / wall_ns
-
-
-def _cpu_p50_ms(counted: DataFrame) -> float | None:
-    cpu_ns = counted["cpu_ns"].dropna().to_numpy(dtype=np.int64)
-    return stats.percentile(cpu_ns / NS_PER_MS, 0.5) if len(cpu_ns) else None

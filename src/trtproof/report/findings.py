@@ -9,12 +9,12 @@ from typing import Any
 
 from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig
 from trtproof.hardware import Hardware
-from trtproof.measure.stats import Ratio
-from trtproof.report.figures import NotMeasured, Timing
+from trtproof.measure.disturbed import Selection
+from trtproof.measure.verdict import INDICATIVE_PROFILES, Verdict
+from trtproof.report.comparisons import Comparisons
+from trtproof.report.figures import HEADLINE, NotMeasured, Timing
+from trtproof.report.scenarios import Scenarios
 from trtproof.scoring.difference import TensorDifference
-
-INDICATIVE_PROFILES = ("quick", "smoke")
-"""Benchmark profiles whose figures say roughly how fast, and never decide anything."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Run:
-    """What run.json says of the session; `machine` is flat, as it was recorded."""
+    """What run.json says of the session; `machine` is flat, as it was recorded.
+
+    `harness_ns` is what a request that does nothing takes, by the name of the time (e2e_ns,
+    cpu_ns). `cut_short` says that the wanted requests did not fit into the time budget.
+    `load_per_core` is the machine's load before any of our workers ran, `slow_starts_count` how
+    many blocks began with a request far slower than their others.
+    """
 
     profile: str
     protocol: str
@@ -43,8 +49,11 @@ class Run:
     commit: str
     machine: Mapping[str, Any]
     variants: Mapping[str, Mapping[str, Any]]
+    harness_ns: Mapping[str, int]
     cut_short: bool = False
-    """Whether the wanted requests did not fit into the time budget."""
+    load_per_core: float | None = None
+    blocks_count: int = 0
+    slow_starts_count: int = 0
 
     @property
     def when(self) -> str:
@@ -94,8 +103,20 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class AnswerCheck:
+    """How many samples were compared, and the largest relative error over all outputs."""
+
+    samples_count: int
+    error: float
+
+
+@dataclass(frozen=True)
 class VariantFindings:
-    """One row of the report. Timings and speed-ups are by batch size."""
+    """One row of the report. Timings and comparisons with the reference are by batch size.
+
+    The reference's comparisons are with itself in its second run (A/A): this session's noise.
+    `answers` is whether what was timed answers as what was scored.
+    """
 
     name: str
     config: VariantConfig
@@ -104,9 +125,18 @@ class VariantFindings:
     reason: str
     plan: Plan | NotMeasured
     timings: Mapping[int, Timing | NotMeasured]
-    speedups: Mapping[int, Ratio | NotMeasured]
+    comparisons: Mapping[int, Comparisons | NotMeasured]
+    scenarios: Scenarios
+    answers: AnswerCheck | NotMeasured
     scores: Scores | NotMeasured
     reason_code: str = ""
+
+    def verdict(self, batch: int | None) -> Verdict | NotMeasured:
+        """Return the verdict on the headline figure, the wall median."""
+        found = self.comparisons.get(batch) if batch else None
+        if found is None:
+            return NotMeasured("no batch size was timed")
+        return found if isinstance(found, NotMeasured) else found[HEADLINE].verdict
 
 
 @dataclass(frozen=True)
@@ -123,8 +153,8 @@ class Audit:
 class Findings:
     """Everything that was found, the reference first.
 
-    `control` is the reference against its own second run (A/A), by batch size. `sources` are the
-    files that were read.
+    `selection` says which rounds count and why others do not. `sources` are the files that were
+    read.
     """
 
     settings: Settings
@@ -132,7 +162,7 @@ class Findings:
     run: Run | NotMeasured
     variants: Sequence[VariantFindings]
     batches: Sequence[int]
-    control: Mapping[int, Ratio | NotMeasured]
+    selection: Selection
     audits: Sequence[Audit | NotMeasured]
     calibration: Mapping[str, Any] | NotMeasured
     sources: Sequence[Path] = field(default_factory=tuple)

@@ -6,34 +6,18 @@ reason; a broken file is an error. Nothing is ever filled in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from trtproof import artifacts
 from trtproof.config import VariantConfig
 from trtproof.hardware import load_hardware
-from trtproof.measure.samples import read_samples
-from trtproof.measure.schedule import AGAIN
-from trtproof.measure.stats import Ratio
 from trtproof.report.evaluated import Evaluation, compare_scores, load_evaluation
-from trtproof.report.figures import (
-    NotMeasured,
-    Timing,
-    compare_rounds,
-    measured_batches,
-    time_contender,
-)
-from trtproof.report.findings import Audit, Findings, Plan, Run, Scores, Settings, VariantFindings
-from trtproof.report.sources import Sources, flatten, reason_text
+from trtproof.report.figures import NotMeasured
+from trtproof.report.findings import Audit, Findings, Plan, Scores, Settings, VariantFindings
+from trtproof.report.sources import Sources, reason_text
+from trtproof.report.timed import NOT_RECORDED, Made, Timed, load_timed
 from trtproof.sidecar import SIDECAR_FILE, EngineRecord, read_record
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-SHOWN_OF_RUN = ("machine", "clock", "schedule", "harness")
-"""Parts of run.json that describe the machine while it was measured."""
-
-NOT_RECORDED = "not recorded"
 
 
 def load_findings(settings: Settings) -> Findings:
@@ -45,21 +29,17 @@ def load_findings(settings: Settings) -> Findings:
     """
     sources = Sources()
     hardware = load_hardware(sources.find(artifacts.HARDWARE) or artifacts.HARDWARE)
-    run, samples = _load_run(sources), _load_samples(sources)
-    batches = () if isinstance(samples, NotMeasured) else measured_batches(samples)
     reference = settings.reference
     names = [reference, *(name for name in settings.variants if name != reference)]
     records = {name: _load_record(name, sources) for name in names}
-    timings = {name: _load_timings(name, records[name], run, samples, batches) for name in names}
-    second = {batch: _time(samples, f"{reference}{AGAIN}", batch) for batch in batches}
     evaluations = _load_evaluations(records, sources)
+    timed = load_timed(settings, hardware, Made(records, evaluations), sources)
     variants = [
         _variant(
             name,
             settings.variants[name],
             records[name],
-            timings=timings[name],
-            speedups=_speedups(timings[reference], timings[name]),
+            timed=timed,
             scores=compare_scores(evaluations[reference], evaluations[name]),
         )
         for name in names
@@ -67,10 +47,10 @@ def load_findings(settings: Settings) -> Findings:
     return Findings(
         settings=settings,
         hardware=hardware,
-        run=run,
+        run=timed.run,
         variants=variants,
-        batches=batches,
-        control=_speedups(timings[reference], second),
+        batches=timed.batches,
+        selection=timed.selection,
         audits=[_load_audit(recipe, sources) for recipe in settings.recipes],
         calibration=_load_calibration(sources),
         sources=sources.paths,
@@ -86,88 +66,9 @@ def _load_evaluations(
     }
 
 
-def _load_run(sources: Sources) -> Run | NotMeasured:
-    record = sources.read_json(artifacts.BENCHMARK / "run.json", made_by="benchmark")
-    if record is None:
-        return NotMeasured("no benchmark has run; run `dvc repro benchmark`")
-    return Run(
-        profile=str(record.get("profile", NOT_RECORDED)),
-        protocol=str(record.get("protocol", NOT_RECORDED)),
-        started_at=str(record.get("started_at", NOT_RECORDED)),
-        commit=str(record.get("commit") or NOT_RECORDED),
-        machine=_flatten_run(record),
-        variants=record.get("variants", {}),
-        cut_short=record.get("schedule", {}).get("fits_budget") is False,
-    )
-
-
-def _flatten_run(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the session says of the machine, without what the probe says as well."""
-    shown = {key: dict(record[key]) for key in SHOWN_OF_RUN if key in record}
-    for repeated in ("bench", "slug"):
-        shown.get("machine", {}).pop(repeated, None)
-    return flatten(shown)
-
-
-def _load_samples(sources: Sources) -> DataFrame | NotMeasured:
-    path = sources.find(artifacts.BENCHMARK / "samples.parquet")
-    return read_samples(path) if path else NotMeasured("no benchmark has run")
-
-
 def _load_record(variant: str, sources: Sources) -> EngineRecord | None:
     folder = artifacts.build(variant)
     return read_record(folder) if sources.find(folder / SIDECAR_FILE) else None
-
-
-def _time(samples: DataFrame | NotMeasured, contender: str, batch: int) -> Timing | NotMeasured:
-    if isinstance(samples, NotMeasured):
-        return samples
-    return time_contender(samples, contender, batch)
-
-
-def _load_timings(
-    variant: str,
-    record: EngineRecord | None,
-    run: Run | NotMeasured,
-    samples: DataFrame | NotMeasured,
-    batches: Sequence[int],
-) -> dict[int, Timing | NotMeasured]:
-    absent = _why_not_timed(variant, record, run)
-    return {batch: absent or _time(samples, variant, batch) for batch in batches}
-
-
-def _why_not_timed(
-    variant: str, record: EngineRecord | None, run: Run | NotMeasured
-) -> NotMeasured | None:
-    """Return why samples of this name, if there are any, are not this variant's."""
-    if record is not None and record.status != "built":
-        return NotMeasured(reason_text(record.to_json()))
-    if isinstance(run, NotMeasured):
-        return run
-    entry = run.variants.get(variant)
-    if entry is None:
-        return NotMeasured("not in the benchmark's session; run `dvc repro benchmark`")
-    if record is not None and entry.get("plan_sha256", record.plan_sha256) != record.plan_sha256:
-        return NotMeasured("the timed plan is not the built one; run `dvc repro`")
-    if entry.get("reason"):
-        return NotMeasured(reason_text(entry))
-    return None
-
-
-def _speedups(
-    reference: Mapping[int, Timing | NotMeasured], contender: Mapping[int, Timing | NotMeasured]
-) -> dict[int, Ratio | NotMeasured]:
-    return {batch: _speedup(reference[batch], timing) for batch, timing in contender.items()}
-
-
-def _speedup(
-    reference: Timing | NotMeasured, contender: Timing | NotMeasured
-) -> Ratio | NotMeasured:
-    if isinstance(contender, NotMeasured):
-        return contender
-    if isinstance(reference, NotMeasured):
-        return NotMeasured(f"the reference was not timed ({reference.reason})")
-    return compare_rounds(reference, contender)
 
 
 def _variant(
@@ -175,8 +76,7 @@ def _variant(
     config: VariantConfig,
     record: EngineRecord | None,
     *,
-    timings: Mapping[int, Timing | NotMeasured],
-    speedups: Mapping[int, Ratio | NotMeasured],
+    timed: Timed,
     scores: Scores | NotMeasured,
 ) -> VariantFindings:
     reason = record.reason if record else None
@@ -188,8 +88,10 @@ def _variant(
         reason=reason_text(record.to_json()) if record else "not built; run `dvc repro`",
         reason_code=reason.code if reason else "",
         plan=_plan(name, record),
-        timings=timings,
-        speedups=speedups,
+        timings=timed.timings[name],
+        comparisons=timed.comparisons[name],
+        scenarios=timed.scenarios[name],
+        answers=timed.answers[name],
         scores=scores,
     )
 

@@ -8,16 +8,12 @@ from typing import Final
 
 from trtproof.report.cells import Cell, Facts
 from trtproof.report.figures import NotMeasured, Timing
-from trtproof.report.findings import Findings, Run
-from trtproof.report.headline import (
-    control_text,
-    main_batch,
-    main_score,
-    make_verdicts,
-    make_warnings,
-)
+from trtproof.report.findings import Findings, Run, VariantFindings
+from trtproof.report.headline import main_score, make_warnings
 from trtproof.report.metrics import drop_name
-from trtproof.report.tables import score_title, separation
+from trtproof.report.session_texts import control_text, harness_text, left_out_text
+from trtproof.report.tables import score_title
+from trtproof.report.targets import judge_targets, main_batch
 
 BAR_CELLS: Final = 16
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"
@@ -65,11 +61,14 @@ def _subject(findings: Findings) -> str:
 
 
 def _verdicts(findings: Findings, facts: Facts) -> str:
-    verdicts = make_verdicts(findings, facts)
+    verdicts = judge_targets(findings, facts)
     if not verdicts:
         return ""
-    rows = [(item.target, item.variant, item.limit, item.measured, item.word) for item in verdicts]
-    return _table(("Target", "Variant", "Limit", "Measured", "Verdict"), rows)
+    rows = [
+        (item.target, item.variant, item.limit, item.measured, item.word, item.why)
+        for item in verdicts
+    ]
+    return _table(("Target", "Variant", "Limit", "Measured", "Verdict", "Why"), rows)
 
 
 def _latency(findings: Findings, facts: Facts, batch: int) -> str:
@@ -90,11 +89,25 @@ def _latency(findings: Findings, facts: Facts, batch: int) -> str:
             ratio = f"speedup_b{batch}_ratio"
             speed = facts.device_cell(variant.name, ratio, "value").text
             interval = facts.interval(variant.name, ratio)
-            word = separation(findings, variant, batch)[0]
+            word = _words(variant, batch)
         drawn = bar(timing.p50_ms, max(medians))
         rows.append((variant.name, p50.text, p99.text, speed, interval, word, drawn))
-    heads = (f"Batch {batch}", "Median", "P99", "Speed", "95 %", "Beyond the noise?", "")
+    heads = (f"Batch {batch}", "Median", "P99", "Speed", "95 %", "Verdict", "")
     return _table(heads, rows, numbers=range(1, 5)) if rows else ""
+
+
+def _words(variant: VariantFindings, batch: int) -> str:
+    """Return the headline's word, and those of other figures that differ from it."""
+    comparisons = variant.comparisons[batch]
+    if isinstance(comparisons, NotMeasured):
+        return f"not measured: {comparisons.reason}"
+    headline, *others = comparisons.values()
+    word = headline.verdict.word
+    unlike = [
+        f"{one.verdict.word} by {one.title}" for one in others if one.verdict.word is not word
+    ]
+    text = ", ".join([word.value, *unlike])
+    return text if headline.verdict.gates else f"{text} (indicative)"
 
 
 def _noise(findings: Findings, facts: Facts) -> str:
@@ -102,7 +115,11 @@ def _noise(findings: Findings, facts: Facts) -> str:
         return ""
     name = escape(findings.reference.name)
     runs = [f"batch {size} {control_text(findings, facts, size)}" for size in findings.batches]
-    return f"Noise: {name} against its own second run: {escape(', '.join(runs))}."
+    return (
+        f"Noise: {name} against its own second run: {escape(', '.join(runs))}. "
+        f"Rounds left out: {escape(left_out_text(findings))}. "
+        f"Harness: {escape(harness_text(findings))}."
+    )
 
 
 def _scores(findings: Findings, facts: Facts) -> str:

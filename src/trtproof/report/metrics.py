@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from math import floor, isfinite, log10
 from typing import Any, Final
 
-from trtproof.measure.stats import Ratio
-from trtproof.report.figures import NotMeasured, Timing
+from trtproof.measure.quantiles import Quantile
+from trtproof.measure.verdict import Verdict
+from trtproof.report.comparisons import Comparisons
+from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Scores, VariantFindings
+from trtproof.report.scenarios import Load, Scenarios
 
 DIGITS: Final = 5
 BYTES_PER_MIB: Final = 1024 * 1024
@@ -65,9 +68,8 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
     for batch, timing in variant.timings.items():
         if isinstance(timing, Timing):
             metrics |= _timing(timing)
-            name = "control" if is_reference else "speedup"
-            ratio = (findings.control if is_reference else variant.speedups).get(batch)
-            metrics |= _ratio(f"{name}_b{batch}_ratio", ratio)
+            metrics |= _comparisons(variant.comparisons[batch], batch, is_reference=is_reference)
+    metrics |= _scenarios(variant.scenarios)
     if isinstance(variant.plan, Plan):
         metrics["plan_mib"] = round_significant(variant.plan.size_bytes / BYTES_PER_MIB)
         if variant.plan.build_s is not None:
@@ -77,29 +79,99 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
 
 def _timing(timing: Timing) -> Metrics:
     batch = f"b{timing.batch}"
-    latency = dict(timing.percentiles_ms) | {
-        "min": timing.min_ms,
-        "max": timing.max_ms,
+    latency = {
+        "min": float(timing.latencies_ms[0]),
+        "max": float(timing.latencies_ms[-1]),
         "mean": timing.mean_ms,
     }
+    for name, quantile in timing.percentiles.items():
+        latency |= _quantile(name, quantile)
+    if timing.left_out:
+        latency["p50_all_rounds"] = timing.all_p50_ms
     metrics: Metrics = {
         f"latency_{batch}_ms": _rounded(latency),
         f"throughput_{batch}_ips": round_significant(timing.throughput_ips),
         f"samples_{batch}_count": timing.samples_count,
         f"rounds_{batch}_count": len(timing.rounds_ms),
-        f"rounds_left_out_{batch}_count": timing.rounds_left_out_count,
+        f"rounds_left_out_{batch}_count": len(timing.left_out),
     }
-    if timing.cpu_p50_ms is not None:
-        metrics[f"cpu_{batch}_ms"] = {"p50": round_significant(timing.cpu_p50_ms)}
+    if timing.cpu_p50 is not None:
+        metrics[f"cpu_{batch}_ms"] = _rounded(_quantile("p50", timing.cpu_p50))
     return metrics
 
 
-def _ratio(name: str, ratio: Ratio | NotMeasured | None) -> Metrics:
-    """Return {name: {value, ci_lo, ci_hi}}; without an interval where rounds are too few."""
-    if not isinstance(ratio, Ratio):
+def _quantile(name: str, quantile: Quantile) -> dict[str, float]:
+    """Return the percentile and, where there is one, its interval."""
+    low, high = quantile.bounds or (None, None)
+    return _known({name: quantile.value, f"{name}_ci_lo": low, f"{name}_ci_hi": high})
+
+
+def ratio_key(figure: str, batch: int, *, is_reference: bool) -> str:
+    """Return where a comparison by a figure stands; the headline's has no name of its own."""
+    name = "control" if is_reference else "speedup"
+    return f"{name}{'' if figure == HEADLINE else f'_{figure}'}_b{batch}_ratio"
+
+
+def _comparisons(
+    comparisons: Comparisons | NotMeasured, batch: int, *, is_reference: bool
+) -> Metrics:
+    if isinstance(comparisons, NotMeasured):
         return {}
-    ends = {"value": ratio.value, "ci_lo": ratio.low, "ci_hi": ratio.high}
-    return {name: _rounded({key: value for key, value in ends.items() if value is not None})}
+    metrics: Metrics = {
+        ratio_key(figure, batch, is_reference=is_reference): _rounded(_ratio(comparison.verdict))
+        for figure, comparison in comparisons.items()
+    }
+    if is_reference:
+        floors = {key: one.verdict.noise_floor for key, one in comparisons.items()}
+        shares = {key: 100 * floor for key, floor in floors.items() if floor is not None}
+        metrics |= {f"noise_b{batch}_pct": _rounded(shares)} if shares else {}
+    return metrics
+
+
+def _ratio(verdict: Verdict) -> dict[str, float]:
+    """Return the ratio with the shown and the deciding interval, where rounds suffice.
+
+    `all_rounds` and its interval have the left-out rounds in; absent where none were.
+    """
+    shown, gate, every = verdict.shown, verdict.gate, verdict.shown_all
+    return _known(
+        {
+            "value": shown.value,
+            "ci_lo": shown.low,
+            "ci_hi": shown.high,
+            "gate_lo": gate.low,
+            "gate_hi": gate.high,
+            "all_rounds": every.value if every else None,
+            "all_rounds_ci_lo": every.low if every else None,
+            "all_rounds_ci_hi": every.high if every else None,
+        }
+    )
+
+
+def load_key(load: Load, unit: str) -> str:
+    """Return where a load's figures stand."""
+    return f"load_b{load.batch}_s{load.streams}_{unit}"
+
+
+def _scenarios(scenarios: Scenarios) -> Metrics:
+    metrics: Metrics = {}
+    if not isinstance(scenarios.throughput, NotMeasured):
+        for load in scenarios.throughput:
+            rates = {"value": load.rate_ips, "min": min(load.rates_ips), "max": max(load.rates_ips)}
+            metrics[load_key(load, "ips")] = _rounded(rates)
+            metrics[load_key(load, "ms")] = _rounded(load.latencies_ms)
+    if not isinstance(scenarios.sustained, NotMeasured):
+        for one in scenarios.sustained:
+            metrics[f"sustained_b{one.batch}_ms"] = _rounded(one.latencies_ms)
+    if not isinstance(scenarios.cold, NotMeasured):
+        ends = {"total": scenarios.cold.total_ms, "total_min": scenarios.cold.least_ms}
+        ends |= {"total_max": scenarios.cold.most_ms}
+        metrics["cold_ms"] = _rounded(ends | dict(scenarios.cold.phases_ms))
+    return metrics
+
+
+def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _scores(scores: Scores, is_reference: bool) -> Metrics:  # noqa: FBT001 - private, one call

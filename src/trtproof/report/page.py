@@ -10,19 +10,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from trtproof import artifacts
-from trtproof.report import pictures, tables, theme
+from trtproof.report import pictures, scenario_tables, tables, theme, timing_tables
 from trtproof.report.cells import NOT_MEASURED, Facts, colour_of
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
-from trtproof.report.headline import (
+from trtproof.report.headline import fastest_variant, make_tiles, make_warnings
+from trtproof.report.session_texts import (
+    answers_text,
     control_text,
-    fastest_variant,
-    main_batch,
-    make_tiles,
-    make_verdicts,
-    make_warnings,
+    harness_text,
+    left_out_text,
+    warmup_text,
 )
 from trtproof.report.sources import flatten
+from trtproof.report.targets import judge_targets, main_batch
 
 TEMPLATE = "page.html.j2"
 
@@ -52,20 +53,25 @@ def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "run_absent": findings.run.reason if isinstance(findings.run, NotMeasured) else "",
         "warnings": make_warnings(findings),
         "samples": _samples_text(findings),
-        "verdicts": make_verdicts(findings, facts),
+        "verdicts": judge_targets(findings, facts),
         "tiles": make_tiles(findings, facts),
         "fastest": fastest.name if fastest else "",
         "batches": [_of_batch(findings, facts, size) for size in findings.batches],
         "percentiles": [pictures.draw_percentiles(findings, size) for size in findings.batches],
         "rounds": pictures.draw_rounds(findings, batch) if batch else None,
         "noise": [(size, control_text(findings, facts, size)) for size in findings.batches],
-        "left_out": _left_out(findings),
-        "warmup": _warmup_text(findings),
+        "left_out": left_out_text(findings),
+        "harness": harness_text(findings),
+        "warmup": warmup_text(findings),
         "score_picture": pictures.draw_scores(findings, facts),
         "score_table": tables.score_table(findings, facts),
         "difference_table": tables.difference_table(findings),
         "plan_table": tables.plan_table(findings, facts),
         "audit_table": tables.audit_table(findings),
+        "load_table": scenario_tables.load_table(findings, facts),
+        "sustained_table": scenario_tables.sustained_table(findings, facts),
+        "cold_table": scenario_tables.cold_table(findings, facts),
+        "answers": answers_text(findings),
         "variants": _variant_rows(findings),
         "environment": _environment(findings),
         "hashes": [(path.as_posix(), artifacts.sha256_file(path)) for path in findings.sources],
@@ -76,8 +82,9 @@ def _of_batch(findings: Findings, facts: Facts, batch: int) -> Mapping[str, Any]
     return {
         "size": batch,
         "bars": pictures.draw_bars(findings, facts, batch),
-        "latency": tables.latency_table(findings, facts, batch),
-        "percentiles": tables.percentile_table(findings, facts, batch),
+        "latency": timing_tables.latency_table(findings, facts, batch),
+        "percentiles": timing_tables.percentile_table(findings, facts, batch),
+        "verdicts": timing_tables.verdict_table(findings, facts, batch),
     }
 
 
@@ -99,24 +106,6 @@ def _samples_text(findings: Findings) -> str:
         return f"scores {NOT_MEASURED}"
     kind = "synthetic" if findings.synthetic else "real"
     return f"{' and '.join(f'{count:,}' for count in sorted(counts))} {kind} evaluation samples"
-
-
-def _left_out(findings: Findings) -> str:
-    """Return how many rounds were left out as disturbed, over all variants and batch sizes."""
-    counts = [
-        timing.rounds_left_out_count
-        for variant in findings.variants
-        for timing in variant.timings.values()
-        if not isinstance(timing, NotMeasured)
-    ]
-    return f"{max(counts):,}" if counts else NOT_MEASURED
-
-
-def _warmup_text(findings: Findings) -> str:
-    if isinstance(findings.run, NotMeasured):
-        return f"{NOT_MEASURED}: {findings.run.reason}"
-    unsettled = findings.run.unsettled
-    return f"did not settle: {', '.join(unsettled)}" if unsettled else "no variant was unsettled"
 
 
 def _environment(findings: Findings) -> Sequence[tuple[str, Mapping[str, Any]]]:

@@ -14,11 +14,12 @@ from trtproof.report.charts import (
     round_lines,
     score_changes,
 )
-from trtproof.report.figures import NotMeasured, Timing
+from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings
-from trtproof.report.headline import MAIN_SCORE, main_score
+from trtproof.report.headline import main_score
 from trtproof.report.metrics import drop_name
 from trtproof.report.tables import score_title
+from trtproof.report.targets import MAIN_SCORE
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def draw_bars(findings: Findings, facts: Facts, batch: int) -> Picture:
         p50 = facts.device_cell(variant.name, f"latency_b{batch}_ms", "p50").text
         speed = facts.device_cell(variant.name, f"speedup_b{batch}_ratio", "value")
         text = f"{p50} · {speed.text}" if speed.kind == "number" else p50
-        p99 = timing.percentiles_ms.get("p99")
+        tail = timing.percentiles.get("p99")
+        p99 = tail.value if tail else None
         note = f"median, P99 {p99:.4g} ms" if p99 else "median"
         bars.append(Bar(variant.name, colour, median=timing.p50_ms, p99=p99, text=text, note=note))
     plural = "samples" if batch > 1 else "sample"
@@ -81,17 +83,20 @@ def draw_rounds(findings: Findings, batch: int) -> Picture:
         if isinstance(timing, Timing):
             points = [
                 (float(number), 100 * (median_ms / timing.p50_ms - 1))
-                for number, median_ms in sorted(timing.rounds_ms.items())
+                for number, median_ms in sorted(timing.values_ms[HEADLINE].items())
             ]
             series.append(Series(variant.name, colour_of(position), points))
     lead = (
         "Each variant's median in every round, relative to its own median over all rounds. "
         "Lines that move together are the machine; a line alone is the variant."
     )
+    left_out = findings.selection.left_out
+    if left_out:
+        lead += f" Rounds in brackets were disturbed and count in no figure: {len(left_out)}."
     title = f"Round by round, batch {batch}"
     if not series:
         return Picture(title, lead, svg=None, absent="no variant was timed")
-    return Picture(title, lead, svg=round_lines(series, title))
+    return Picture(title, lead, svg=round_lines(series, title, left_out=left_out))
 
 
 def draw_scores(findings: Findings, facts: Facts) -> Picture:

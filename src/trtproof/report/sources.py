@@ -43,7 +43,7 @@ class Sources:
         found = self.find(path)
         return artifacts.read_json(found, made_by=made_by) if found else None
 
-    def read_arrays(self, path: Path) -> dict[str, Array]:
+    def read_arrays(self, path: Path, *, made_by: str) -> dict[str, Array]:
         """Return the arrays of an .npz file by name; none where there is no such file.
 
         Raises:
@@ -57,7 +57,7 @@ class Sources:
                 return {name: arrays[name] for name in arrays.files}
         except (ValueError, OSError) as error:
             raise InputError(
-                f"{path} is not an .npz file ({error}); run `dvc repro -f evaluate`"
+                f"{path} is not an .npz file ({error}); run `dvc repro -f {made_by}`"
             ) from None
 
 

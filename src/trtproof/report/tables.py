@@ -5,61 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from trtproof.measure.stats import Ratio
-from trtproof.report.cells import Cell, Column, Facts, Table, Tone, absent_cell, colour_of
+from trtproof.report.cells import Cell, Column, Facts, Table, absent_cell, name_cell
 from trtproof.report.cells import format_number as number
-from trtproof.report.figures import PERCENTILES, NotMeasured, Timing, samples_needed
+from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Audit, Findings, Plan, Scores, VariantFindings
 from trtproof.report.metrics import drop_name
 from trtproof.scoring.difference import TensorDifference
 
 REFERENCE: Final = Cell("reference", kind="number")
-
-
-def latency_table(findings: Findings, facts: Facts, batch: int) -> Table:
-    """Return latency, speed-up with its interval, and throughput at one batch size."""
-    columns = (
-        Column("Variant"),
-        Column("Median", is_number=True),
-        Column("P99", is_number=True),
-        Column(f"Speed, {findings.reference.name} = 1", is_number=True),
-        Column("95 % interval", is_number=True),
-        Column("Beyond the noise?"),
-        Column("Samples per second", is_number=True),
-        Column("Requests", is_number=True),
-    )
-    rows: list[Sequence[Cell]] = []
-    for position, variant in enumerate(findings.variants):
-        timing = variant.timings[batch]
-        if isinstance(timing, NotMeasured):
-            cells: Sequence[Cell] = (absent_cell(timing.reason, span=len(columns) - 1),)
-        else:
-            cells = (
-                facts.device_cell(variant.name, f"latency_b{batch}_ms", "p50"),
-                _percentile_cell(facts, variant.name, timing, "p99"),
-                *_ratio_cells(variant, findings, facts, batch),
-                facts.device_cell(variant.name, f"throughput_b{batch}_ips"),
-                facts.device_cell(variant.name, f"samples_b{batch}_count"),
-            )
-        rows.append((_name_cell(variant, position), *cells))
-    return Table(columns=columns, rows=rows)
-
-
-def percentile_table(findings: Findings, facts: Facts, batch: int) -> Table:
-    """Return the latency of every timed variant from the smallest to the largest request."""
-    titles = {"min": "Smallest"}
-    titles |= {name: name.upper().replace("_", ".") for name in PERCENTILES}
-    titles |= {"max": "Largest", "mean": "Mean"}
-    rows = [
-        (
-            _name_cell(variant, position),
-            *(_percentile_cell(facts, variant.name, timing, name) for name in titles),
-        )
-        for position, variant in enumerate(findings.variants)
-        if isinstance(timing := variant.timings[batch], Timing)
-    ]
-    columns = (Column("Variant"), *(Column(title, is_number=True) for title in titles.values()))
-    return Table(columns=columns, rows=rows)
 
 
 def score_table(findings: Findings, facts: Facts) -> Table:
@@ -73,7 +26,7 @@ def score_table(findings: Findings, facts: Facts) -> Table:
             cells: Sequence[Cell] = (absent_cell(variant.scores.reason, span=len(titles)),)
         else:
             cells = _score_cells(variant, facts, metrics, is_reference=position == 0)
-        rows.append((_name_cell(variant, position), *cells))
+        rows.append((name_cell(variant.name, position), *cells))
     columns = (Column("Variant"), *(Column(title, is_number=True) for title in titles))
     return Table(columns=columns, rows=rows, notes=_score_notes(findings))
 
@@ -94,7 +47,7 @@ def difference_table(findings: Findings) -> Table:
     for position, variant in enumerate(findings.variants):
         if position == 0 or isinstance(variant.scores, NotMeasured):
             continue
-        name, differences = _name_cell(variant, position), variant.scores.differences
+        name, differences = name_cell(variant.name, position), variant.scores.differences
         if isinstance(differences, NotMeasured):
             rows.append((name, absent_cell(differences.reason, span=len(columns) - 1)))
             continue
@@ -128,7 +81,7 @@ def plan_table(findings: Findings, facts: Facts) -> Table:
             cells = (absent_cell(variant.plan.reason, span=3),)
         tf32 = "allowed" if variant.config.build.tf32 else "off"
         head = (Cell(variant.config.backend), Cell(variant.precision), Cell(tf32))
-        rows.append((_name_cell(variant, position), *head, *cells))
+        rows.append((name_cell(variant.name, position), *head, *cells))
     return Table(columns=columns, rows=rows)
 
 
@@ -161,20 +114,6 @@ def audit_table(findings: Findings) -> Table:
     return Table(columns=columns, rows=rows)
 
 
-def separation(findings: Findings, variant: VariantFindings, batch: int) -> tuple[str, Tone]:
-    """Return a word: is the whole interval beyond 1 and beyond the reference's second run's?"""
-    speedup, control = variant.speedups[batch], findings.control.get(batch)
-    if not isinstance(speedup, Ratio) or speedup.low is None or speedup.high is None:
-        return "too few rounds", "warn"
-    if not isinstance(control, Ratio) or control.low is None or control.high is None:
-        return "no control run", "warn"
-    if speedup.low > max(1.0, control.high):
-        return "faster", "ok"
-    if speedup.high < min(1.0, control.low):
-        return "slower", "bad"
-    return "not told apart", "same"
-
-
 def score_names(findings: Findings) -> list[str]:
     """Return every score that any variant has, in the scorers' order."""
     names: dict[str, None] = {}
@@ -188,40 +127,6 @@ def score_title(metric: str) -> str:
     """Return a metric's name without its unit, as in top1_pct -> "Top-1"."""
     stem = metric.rpartition("_")[0]
     return stem.replace("top", "Top-", 1) if stem.startswith("top") else stem
-
-
-def _name_cell(variant: VariantFindings, position: int) -> Cell:
-    return Cell(variant.name, colour=colour_of(position))
-
-
-def _percentile_cell(facts: Facts, variant: str, timing: Timing, name: str) -> Cell:
-    cell = facts.device_cell(variant, f"latency_b{timing.batch}_ms", name)
-    if cell.kind == "absent":
-        needed = samples_needed(PERCENTILES[name])
-        return absent_cell(f"{timing.samples_count:,} of the {needed:,} requests that bound it")
-    return cell
-
-
-def _ratio_cells(
-    variant: VariantFindings, findings: Findings, facts: Facts, batch: int
-) -> tuple[Cell, ...]:
-    """Return ratio, spread and word; the reference shows its own second run there."""
-    if variant is findings.reference:
-        control = findings.control[batch]
-        if isinstance(control, NotMeasured):
-            return (absent_cell(f"second run, {control.reason}", span=3),)
-        return _ratio(facts, variant.name, f"control_b{batch}_ratio", Cell("reference, run twice"))
-    speedup = variant.speedups[batch]
-    if isinstance(speedup, NotMeasured):
-        return (absent_cell(speedup.reason, span=3),)
-    word, tone = separation(findings, variant, batch)
-    return _ratio(facts, variant.name, f"speedup_b{batch}_ratio", Cell(word, tone=tone))
-
-
-def _ratio(facts: Facts, variant: str, key: str, word: Cell) -> tuple[Cell, ...]:
-    interval = facts.interval(variant, key)
-    shown = Cell(interval, kind="number") if interval else absent_cell("fewer than 6 rounds")
-    return facts.device_cell(variant, key, "value"), shown, word
 
 
 def _score_cells(

@@ -1,0 +1,181 @@
+"""What is measured beside latency: throughput, cold start, and one variant alone for long.
+
+Each scenario starts its own workers, one session each, and only one worker works at a time. Rounds
+are not left out here: streams are meant to keep every core busy, so that the counters of waiting
+tasks say nothing of neighbours; the machine's state is recorded all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+
+from trtproof import progress
+from trtproof.benchmark_config import ColdConfig, SustainedConfig, ThroughputConfig
+from trtproof.measure.budget import FEWEST_REQUESTS
+from trtproof.measure.clock import Clock
+from trtproof.measure.launch import OPEN_TIMEOUT_S, Launcher
+from trtproof.measure.link import Contender, WorkerLink
+from trtproof.measure.loop import BlockRule, WarmupRule
+from trtproof.measure.machine import compare_states
+from trtproof.measure.rounds import SLOWNESS
+from trtproof.measure.samples import COLD, SUSTAINED, THROUGHPUT, Block
+from trtproof.measure.schedule import Turn, order_round
+from trtproof.measure.streams import StreamRule
+from trtproof.tensor import Array
+
+NS_PER_S: Final = 1e9
+
+
+@dataclass
+class ScenarioRecord:
+    """What the scenarios gave: samples, and by scenario what run.json says of it."""
+
+    blocks: list[Block] = field(default_factory=list)
+    notes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+def run_scenarios(launcher: Launcher, *, clock: Clock) -> ScenarioRecord:
+    """Run the configured scenarios; the one that heats the machine comes last.
+
+    Raises:
+        BackendError: a worker reports an error, crashes or hangs.
+    """
+    record, config = ScenarioRecord(), launcher.inputs.config
+    runner = _ScenarioRunner(launcher, record, clock)
+    if config.throughput:
+        record.notes[THROUGHPUT] = runner.run_throughput(config.throughput)
+    if config.cold:
+        record.notes[COLD] = runner.run_cold(config.cold)
+    if config.sustained:
+        record.notes[SUSTAINED] = runner.run_sustained(config.sustained)
+    return record
+
+
+@dataclass(frozen=True)
+class _Load:
+    """One cell of the throughput grid in one round."""
+
+    round: int
+    batch: int
+    streams: int
+
+
+class _ScenarioRunner:
+    """Run scenarios one after the other; each returns its notes and adds its blocks."""
+
+    def __init__(self, launcher: Launcher, record: ScenarioRecord, clock: Clock) -> None:
+        self._launcher = launcher
+        self._record = record
+        self._clock = clock
+
+    def run_throughput(self, config: ThroughputConfig) -> list[dict[str, Any]]:
+        """Measure every contender under every load, in mirrored rounds, the reference twice."""
+        loads = [
+            _Load(number, batch, streams)
+            for number in range(config.rounds)
+            for batch in config.batches
+            for streams in config.streams
+        ]
+        rule = StreamRule(warm_seconds=config.warm_seconds, seconds=config.seconds)
+        notes: list[dict[str, Any]] = []
+        with ExitStack() as stack:
+            links, _ = self._launcher.start_open(self._launcher.inputs.contenders, stack)
+            for load in progress.track(loads, title="benchmark, throughput", total=len(loads)):
+                for position, name in enumerate(order_round(list(links), load.round)):
+                    turn = Turn(0, load.round, position, load.batch, name)
+                    notes.append(self._run_window(links[name], turn, load.streams, rule))
+        return notes
+
+    def run_cold(self, config: ColdConfig) -> list[dict[str, Any]]:
+        """Start every variant in fresh processes, in mirrored rounds, up to its first answer."""
+        variants = self._launcher.inputs.variants
+        turns = [
+            (number, position, contender)
+            for number in range(config.processes)
+            for position, contender in enumerate(order_round(variants, number))
+        ]
+        return [
+            self._start_cold(number, position, contender)
+            for number, position, contender in progress.track(
+                turns, title="benchmark, cold starts", total=len(turns)
+            )
+        ]
+
+    def run_sustained(self, config: SustainedConfig) -> list[dict[str, Any]]:
+        """Run one variant at a time, alone on the machine, for long, then measure a block."""
+        variants = self._launcher.inputs.variants
+        notes: list[dict[str, Any]] = []
+        for contender in progress.track(
+            variants, title="benchmark, sustained", total=len(variants)
+        ):
+            with self._launcher.start(contender) as link:
+                self._launcher.open(link)
+                notes += [self._sustain(link, batch, config) for batch in config.batches]
+        return notes
+
+    def _run_window(
+        self, link: WorkerLink, turn: Turn, streams: int, rule: StreamRule
+    ) -> dict[str, Any]:
+        out = self._launcher.folder / f"streams-{link.number}.npz"
+        request = {"batch": turn.batch, "streams": streams, "rule": asdict(rule), "out": str(out)}
+        reply = self._watch(link, "run_streams", request)
+        with np.load(out, allow_pickle=False) as stored:
+            for stream in range(streams):
+                block = self._block(turn, link, stored[str(stream)], THROUGHPUT)
+                self._record.blocks.append(replace(block, streams=streams, stream=stream))
+        rate = reply["completed_count"] * turn.batch * NS_PER_S / reply["window_ns"]
+        note = {"worker": link.number, "streams": streams, "samples_per_s": rate}
+        return asdict(turn) | note | reply
+
+    def _start_cold(self, number: int, position: int, contender: Contender) -> dict[str, Any]:
+        """Return the phases of one process; `rest_ns` is what lies between them."""
+        batch = max(self._launcher.inputs.config.batches[0], contender.least_batch)
+        turn = Turn(number, number, position, batch, contender.name)
+        begun_ns = self._clock.now_ns()
+        with self._launcher.start(contender) as link:
+            opened = self._launcher.open(link)
+            answered = link.ask("answer_first", timeout_s=OPEN_TIMEOUT_S, batch=batch)
+        total_ns = answered["end_ns"] - begun_ns
+        phases = {
+            "process_ns": opened["born_ns"] - begun_ns,
+            "import_ns": opened["import_ns"],
+            "open_ns": opened["open_ns"],
+            "first_ns": answered["first_ns"],
+        }
+        rows = np.array([(1, begun_ns, total_ns, answered["cpu_ns"])], dtype=np.int64)
+        self._record.blocks.append(self._block(turn, link, rows, COLD))
+        rest = {"rest_ns": total_ns - sum(phases.values()), "total_ns": total_ns}
+        return asdict(turn) | {"worker": link.number} | phases | rest
+
+    def _sustain(self, link: WorkerLink, batch: int, config: SustainedConfig) -> dict[str, Any]:
+        """Return how one variant settled, and measure it."""
+        turn = Turn(0, 0, 0, batch, link.contender.name)
+        settle = WarmupRule(config.seconds, config.cap_seconds, iterations=1)
+        timeout_s = OPEN_TIMEOUT_S + SLOWNESS * config.cap_seconds
+        settled = link.ask("warm_up", timeout_s=timeout_s, batch=batch, rule=asdict(settle))
+        out = self._launcher.folder / f"sustained-{link.number}.npy"
+        rule = BlockRule(FEWEST_REQUESTS, config.block_seconds, warm_iterations=0, warm_seconds=0.0)
+        request = {"batch": batch, "rule": asdict(rule), "out": str(out)}
+        reply = self._watch(link, "run_block", request)
+        rows = np.load(out, allow_pickle=False)
+        self._record.blocks.append(self._block(turn, link, rows, SUSTAINED))
+        return asdict(turn) | {"worker": link.number, "settled": settled} | reply
+
+    def _watch(self, link: WorkerLink, command: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a worker's reply, with what the machine's counters say of the time it took."""
+        read_machine = self._launcher.inputs.read_machine
+        before = read_machine()
+        reply = link.ask(command, timeout_s=OPEN_TIMEOUT_S, **request)
+        after = read_machine()
+        evidence = asdict(compare_states(before, after))
+        state = {"load_1min": after.load_1min, "frequency_mhz": after.frequency_mhz}
+        return reply | {"machine": state | evidence}
+
+    def _block(self, turn: Turn, link: WorkerLink, rows: Array, scenario: str) -> Block:
+        device = self._launcher.inputs.device
+        return Block(turn, worker=link.number, device=device, rows=rows, scenario=scenario)

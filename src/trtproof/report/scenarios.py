@@ -1,0 +1,194 @@
+"""What was measured beside latency: load by streams, one variant alone for long, cold starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from trtproof.measure.quantiles import PUBLISHED, may_publish, percentile
+from trtproof.measure.samples import COLD, SUSTAINED, THROUGHPUT, counted, of_scenario
+from trtproof.measure.schedule import AGAIN
+from trtproof.report.figures import NS_PER_MS, NotMeasured
+from trtproof.tensor import Array
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+PHASES: Final = ("process", "import", "open", "first", "rest")
+"""Of a cold start, in their order; the last is what lies between the others."""
+
+Note = Mapping[str, Any]
+"""One measurement as run.json has it."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One batch size and number of streams, each stream with one request in flight at all times.
+
+    `rates_ips` is samples per second of every window, one per round. Latencies include waiting for
+    the other streams; only those that the requests can bound are there. `cores` is how many
+    processors were kept busy.
+    """
+
+    batch: int
+    streams: int
+    rates_ips: tuple[float, ...]
+    latencies_ms: Mapping[str, float]
+    cores: float
+
+    @property
+    def rate_ips(self) -> float:
+        """Return the median over the windows."""
+        return float(median(self.rates_ips))
+
+
+@dataclass(frozen=True)
+class Sustained:
+    """One variant alone on the machine for long, then measured; `settled`: its medians agreed."""
+
+    batch: int
+    samples_count: int
+    latencies_ms: Mapping[str, float]
+    settled: bool
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """From the start of a process to its first answer: medians over processes, by phase."""
+
+    processes_count: int
+    total_ms: float
+    least_ms: float
+    most_ms: float
+    phases_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Scenarios:
+    """One variant's; `again` is the load of the reference's second run."""
+
+    throughput: Sequence[Load] | NotMeasured
+    again: Sequence[Load]
+    sustained: Sequence[Sustained] | NotMeasured
+    cold: ColdStart | NotMeasured
+
+
+def read_scenarios(samples: DataFrame | NotMeasured, record: Note) -> _Session:
+    """Return what a session has of all scenarios, from its samples and run.json."""
+    notes, rows = record.get("scenarios", {}), {}
+    if not isinstance(samples, NotMeasured):
+        rows = {name: counted(of_scenario(samples, name)) for name in (THROUGHPUT, SUSTAINED)}
+    return _Session(rows=rows, notes=notes, profile=str(record.get("profile", "of this session")))
+
+
+@dataclass(frozen=True)
+class _Session:
+    """Scenario -> its counted samples, and what run.json says of its measurements.
+
+    `profile` names the profile, for scenarios that it leaves out.
+    """
+
+    rows: Mapping[str, DataFrame]
+    notes: Mapping[str, Sequence[Note]]
+    profile: str
+
+    def find(self, variant: str, absent: NotMeasured | None) -> Scenarios:
+        """Return what was measured of a variant; `absent` says why nothing of it counts."""
+        return Scenarios(
+            throughput=self._find_loads(variant, absent),
+            again=() if absent else self._loads(f"{variant}{AGAIN}"),
+            sustained=self._find_sustained(variant, absent),
+            cold=self._find_cold(variant, absent),
+        )
+
+    def _find_loads(self, variant: str, absent: NotMeasured | None) -> Sequence[Load] | NotMeasured:
+        return self._why_none(THROUGHPUT, variant, absent) or self._loads(variant)
+
+    def _loads(self, contender: str) -> Sequence[Load]:
+        by_load: dict[tuple[int, int], list[Note]] = {}
+        for note in self._notes(THROUGHPUT, contender):
+            by_load.setdefault((note["batch"], note["streams"]), []).append(note)
+        return [
+            Load(
+                batch=batch,
+                streams=streams,
+                rates_ips=tuple(float(note["samples_per_s"]) for note in notes),
+                latencies_ms=_percentiles_ms(
+                    self._latencies_ms(THROUGHPUT, contender, batch=batch, streams=streams)
+                ),
+                cores=sum(note["cpu_ns"] for note in notes)
+                / sum(note["window_ns"] for note in notes),
+            )
+            for (batch, streams), notes in sorted(by_load.items())
+        ]
+
+    def _find_sustained(
+        self, variant: str, absent: NotMeasured | None
+    ) -> Sequence[Sustained] | NotMeasured:
+        if why := self._why_none(SUSTAINED, variant, absent):
+            return why
+        found = []
+        for note in self._notes(SUSTAINED, variant):
+            latencies_ms = self._latencies_ms(SUSTAINED, variant, batch=note["batch"], streams=1)
+            found.append(
+                Sustained(
+                    batch=note["batch"],
+                    samples_count=len(latencies_ms),
+                    latencies_ms=_percentiles_ms(latencies_ms),
+                    settled=bool(note["settled"]["converged"]),
+                )
+            )
+        return found
+
+    def _find_cold(self, variant: str, absent: NotMeasured | None) -> ColdStart | NotMeasured:
+        if why := self._why_none(COLD, variant, absent):
+            return why
+        notes = self._notes(COLD, variant)
+        totals_ms = [note["total_ns"] / NS_PER_MS for note in notes]
+        return ColdStart(
+            processes_count=len(notes),
+            total_ms=median(totals_ms),
+            least_ms=min(totals_ms),
+            most_ms=max(totals_ms),
+            phases_ms={
+                phase: median(note[f"{phase}_ns"] / NS_PER_MS for note in notes) for phase in PHASES
+            },
+        )
+
+    def _why_none(
+        self, scenario: str, variant: str, absent: NotMeasured | None
+    ) -> NotMeasured | None:
+        if absent is not None:
+            return absent
+        if scenario not in self.notes:
+            return NotMeasured(
+                f"profile {self.profile} leaves it out (benchmark.{scenario} is null)"
+            )
+        if not self._notes(scenario, variant):
+            return NotMeasured(f"{variant} was not in this scenario; run `dvc repro benchmark`")
+        return None if self.rows else NotMeasured("the samples are missing; run `dvc checkout`")
+
+    def _notes(self, scenario: str, contender: str) -> Sequence[Note]:
+        return [note for note in self.notes.get(scenario, ()) if note["contender"] == contender]
+
+    def _latencies_ms(self, scenario: str, contender: str, *, batch: int, streams: int) -> Array:
+        if scenario not in self.rows:
+            return np.empty(0)
+        rows = self.rows[scenario]
+        rows = rows[(rows["contender"] == contender) & (rows["batch"] == batch)]
+        rows = rows[rows["streams"] == streams]
+        return rows["e2e_ns"].to_numpy(dtype=np.int64) / NS_PER_MS
+
+
+def _percentiles_ms(latencies_ms: Array) -> dict[str, float]:
+    """Return the percentiles that so many requests bound."""
+    count = len(latencies_ms)
+    return {
+        name: percentile(latencies_ms, share)
+        for name, share in PUBLISHED.items()
+        if count and may_publish(share, count)
+    }

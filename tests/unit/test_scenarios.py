@@ -1,0 +1,103 @@
+"""Throughput, cold starts and sustained load, with fake backends in real workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.benchmark_settings import COLD, SUSTAINED, THROUGHPUT, benchmark_config
+from tests.fakes import make_feeds
+from tests.unit.test_session import children, contender
+
+from trtproof.errors import BackendError
+from trtproof.measure.clock import MonotonicClock
+from trtproof.measure.launch import Launcher, SessionInputs
+from trtproof.measure.machine import MachineState
+from trtproof.measure.samples import make_samples
+from trtproof.measure.scenarios import ScenarioRecord, run_scenarios
+
+
+def machine() -> Iterator[MachineState]:
+    """Yield a second between readings, in which tasks waited for a quarter of it."""
+    for number in count():
+        yield MachineState(number * 10**9, load_1min=2.0, pressure_us=number * 250_000)
+
+
+def run(folder: Path, faults: dict[str, Any] | None = None, **settings: Any) -> ScenarioRecord:
+    first = contender(folder, "a")
+    contenders = [first, contender(folder, "b", **(faults or {})), replace(first, name="a/again")]
+    config = benchmark_config(**settings)
+    reader = machine().__next__
+    inputs = SessionInputs(contenders, make_feeds(4), config, "device", reader)
+    return run_scenarios(Launcher(inputs, folder), clock=MonotonicClock())
+
+
+def test_throughput_is_completions_over_the_window(tmp_path: Path) -> None:
+    record = run(tmp_path, throughput=THROUGHPUT)
+    notes = record.notes["throughput"]
+    assert [note["contender"] for note in notes[:3]] == ["a", "b", "a/again"]
+    assert [note["contender"] for note in notes[-3:]] == ["a/again", "b", "a"]  # mirrored
+    samples = make_samples(record.blocks)
+    for note in notes:
+        own = samples[(samples["contender"] == note["contender"])]
+        own = own[(own["round"] == note["round"]) & (own["batch"] == note["batch"])]
+        own = own[own["streams"] == note["streams"]]
+        assert own["stream"].nunique() == note["streams"]
+        counted = int((own["status"] == "counted").sum())
+        assert counted == note["completed_count"] >= 3 * note["streams"]
+        rate = counted * note["batch"] / (note["window_ns"] / 1e9)
+        assert note["samples_per_s"] == pytest.approx(rate)
+        assert note["cpu_ns"] >= 0
+        assert note["machine"]["pressure_share"] == 0.25
+    assert samples["cpu_ns"].isna().all()
+
+
+def test_every_batch_meets_every_number_of_streams(tmp_path: Path) -> None:
+    record = run(tmp_path, throughput=THROUGHPUT | {"rounds": 1})
+    loads = [(note["batch"], note["streams"]) for note in record.notes["throughput"][::3]]
+    assert loads == [(1, 1), (1, 2), (2, 1), (2, 2)]
+
+
+def test_a_cold_start_is_told_by_phase(tmp_path: Path) -> None:
+    record = run(tmp_path, cold=COLD)
+    notes = record.notes["cold"]
+    assert [note["contender"] for note in notes] == ["a", "b", "b", "a"]
+    assert len({note["worker"] for note in notes}) == 4  # a fresh process each
+    for note in notes:
+        phases = [note[f"{phase}_ns"] for phase in ("process", "import", "open", "first", "rest")]
+        assert sum(phases) == note["total_ns"]
+        assert all(phase >= 0 for phase in phases)
+        assert note["process_ns"] > 0
+    samples = make_samples(record.blocks)
+    assert samples["scenario"].unique().tolist() == ["cold"]
+    assert samples["e2e_ns"].tolist() == [note["total_ns"] for note in notes]
+    assert not children()
+
+
+def test_under_sustained_load_one_variant_runs_alone(tmp_path: Path) -> None:
+    record = run(tmp_path, sustained=SUSTAINED)
+    notes = record.notes["sustained"]
+    assert [note["contender"] for note in notes] == ["a", "b"]
+    assert all(note["settled"]["seconds"] >= 0.01 for note in notes)
+    spans = [(block.rows[0, 1], block.rows[-1, 1] + block.rows[-1, 2]) for block in record.blocks]
+    assert spans[1][0] >= spans[0][1]
+    for block in record.blocks:
+        assert block.scenario == "sustained"
+        assert len(block.rows) >= 5
+        assert block.rows[:, 0].all()
+
+
+def test_what_is_not_configured_is_not_run(tmp_path: Path) -> None:
+    record = run(tmp_path)
+    assert record.notes == {}
+    assert record.blocks == []
+
+
+def test_a_failure_under_load_ends_all_workers(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"worker of b: request 4 is too much"):
+        run(tmp_path, {"error_at": 4}, throughput=THROUGHPUT)
+    assert not children()
