@@ -35,9 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     compose = commands.add_parser(
         "compose",
         help="write params.yaml from conf/",
-        description="Write params.yaml from conf/, then check that the settings fit together.",
+        description="Compose conf/, check that the settings fit together, write params.yaml.",
     )
-    compose.add_argument("overrides", nargs="*", help="as in model=resnet50 benchmark.rounds=12")
     compose.add_argument(
         "--check", action="store_true", help="write nothing; exit with 1 if params.yaml is stale"
     )
@@ -52,16 +51,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _compose(parsed: argparse.Namespace) -> int:
-    from trtproof.compose import require_composed, write_params
-    from trtproof.config import PARAMS_FILE, load_params
+    from trtproof.compose import compose, require_composed, write_params
+    from trtproof.config import PARAMS_FILE, parse_params
     from trtproof.settings_check import check_settings
 
+    text = compose()
     if parsed.check:
-        require_composed(parsed.overrides)
-        changed = False
-    else:
-        changed = write_params(parsed.overrides)
-    check_settings(load_params())
+        require_composed()
+    check_settings(parse_params(text))
+    changed = not parsed.check and write_params(text)
     print(f"{PARAMS_FILE}: {'written' if changed else 'unchanged'}")
     return 0
 

@@ -52,14 +52,9 @@ def compose(overrides: Sequence[str] = (), project: Path | None = None) -> str:
         ) from None
 
 
-def write_params(overrides: Sequence[str] = (), project: Path | None = None) -> bool:
-    """Write params.yaml; say whether that changed it.
-
-    Raises:
-        MissingFileError, ConfigError: as `compose`.
-    """
+def write_params(text: str, project: Path | None = None) -> bool:
+    """Write a composed text as params.yaml; say whether that changed it."""
     path = (project or Path.cwd()) / PARAMS_FILE
-    text = compose(overrides, project)
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     artifacts.write_text(path, text)

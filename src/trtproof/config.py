@@ -208,6 +208,15 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     return data
 
 
+def parse_params(text: str) -> Params:
+    """Return the settings of a composed text, checked.
+
+    Raises:
+        ConfigError: unknown key, wrong type or value out of range.
+    """
+    return decode(Params, yaml.safe_load(text), key="")
+
+
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Return all settings, checked; for gate, probe and commands.
 

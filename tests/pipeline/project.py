@@ -104,9 +104,9 @@ class Project:
         assert outcome.code == 0, f"{' '.join(words)}\n{outcome.output}"
         return outcome.output
 
-    def compose(self, *overrides: str) -> None:
+    def compose(self) -> None:
         """Run `trtproof compose`."""
-        self.must("trtproof", "compose", *overrides)
+        self.must("trtproof", "compose")
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace a text that occurs in a file."""

@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from trtproof.compose import write_params
+from trtproof.compose import compose, write_params
 from trtproof.errors import ConfigError, MissingFileError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ def project(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
     shutil.copytree(REPOSITORY / "conf", tmp_path / "conf")
-    write_params()
+    write_params(compose())
     return tmp_path
 
 
@@ -36,7 +36,7 @@ def run_gate() -> bytes:
 
 def test_the_output_is_constant(project):
     before = run_gate()
-    write_params(["benchmark=smoke"])
+    write_params(compose(["benchmark=smoke"]))
     config = project / "conf" / "config.yaml"
     config.write_text(config.read_text().replace("benchmark: quick", "benchmark: smoke"))
     assert run_gate() == before
@@ -59,7 +59,7 @@ def test_params_edited_by_hand_stop(project):
 
 
 def test_an_experiments_own_composition_is_not_compared(project, monkeypatch):
-    write_params(["benchmark=smoke"])
+    write_params(compose(["benchmark=smoke"]))
     with pytest.raises(ConfigError, match=r"benchmark\.profile"):
         run_gate()
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0123abc")
@@ -67,7 +67,7 @@ def test_an_experiments_own_composition_is_not_compared(project, monkeypatch):
 
 
 def test_an_experiments_settings_are_checked_all_the_same(project, monkeypatch):
-    write_params(["recipe=[fp32]"])
+    write_params(compose(["recipe=[fp32]"]))
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0123abc")
     with pytest.raises(ConfigError, match=r"variants\..*\.recipe: recipe"):
         run_gate()
@@ -78,7 +78,7 @@ def test_a_deselected_recipe_that_a_variant_uses_is_refused(project):
     text = config.read_text()
     assert ", int8_cpu]" in text
     config.write_text(text.replace(", int8_cpu]", "]", 1))
-    write_params()
+    write_params(compose())
     with pytest.raises(
         ConfigError, match=r"onnxruntime-int8_cpu\.recipe: recipe 'int8_cpu' is not"
     ):

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from trtproof import distributions, inputs
-from trtproof.compose import write_params
+from trtproof.compose import compose, write_params
 from trtproof.errors import MissingFileError
 from trtproof.hardware import load_hardware
 
@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch) -> Path:
     (tmp_path / "stages").mkdir()
     for name in STAGES:
         (tmp_path / "stages" / f"{name}.py").write_text("from trtproof import stage\n")
-    write_params(["target=cpu"])
+    write_params(compose(["target=cpu"]))
     return tmp_path
 
 

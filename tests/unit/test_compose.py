@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     shutil.copytree(REPOSITORY / "conf", tmp_path / "conf")
-    write_params(project=tmp_path)
+    write_params(compose(project=tmp_path), tmp_path)
     return tmp_path
 
 
@@ -30,9 +30,9 @@ def test_the_text_is_what_dvc_composes(project, tmp_path, overrides):
 
 def test_params_are_written_only_when_they_differ(project):
     before = (project / "params.yaml").stat().st_mtime_ns
-    assert not write_params(project=project)
+    assert not write_params(compose(project=project), project)
     assert (project / "params.yaml").stat().st_mtime_ns == before
-    assert write_params(["benchmark=smoke"], project)
+    assert write_params(compose(["benchmark=smoke"], project), project)
     assert yaml.safe_load((project / "params.yaml").read_text())["benchmark"]["profile"] == "smoke"
 
 
