@@ -29,6 +29,9 @@ SLOWNESS: Final = 20.0
 """A worker that takes this many times longer than expected hangs."""
 
 LEAST_TIMEOUT_S: Final = 60.0
+MOST_GROWTH: Final = 2.0
+"""From one pair of rounds to the next: the pace on a busy machine may not last."""
+
 GROWTH_SHARE: Final = 0.8
 """Part of the time left that blocks may grow into: the rest is for rounds measured again."""
 
@@ -174,7 +177,7 @@ class RoundRunner:
             self._rule = shrink(self._rule, factor)
         elif factor * GROWTH_SHARE > 1:
             wanted = wanted_rule(self._config)
-            self._rule = grow(self._rule, factor * GROWTH_SHARE, wanted)
+            self._rule = grow(self._rule, min(factor * GROWTH_SHARE, MOST_GROWTH), wanted)
 
     def _run_round(self, session: int, slot: int, *, repeats: int | None) -> RoundRecord:
         place = RoundPlace(session=session, round=len(self._record.rounds), slot=slot)
