@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.benchmark_settings import benchmark_config
 
-from trtproof.measure.budget import FEWEST_REQUESTS, plan_blocks, plan_warmup, shrink
+from trtproof.measure.budget import (
+    FEWEST_REQUESTS,
+    grow,
+    plan_blocks,
+    plan_warmup,
+    shrink,
+    wanted_rule,
+)
 from trtproof.measure.loop import BlockRule
 
 CONFIG = benchmark_config(
@@ -61,3 +68,14 @@ def test_warming_up_takes_a_third_of_the_budget_at_most() -> None:
 def test_a_large_budget_leaves_the_cap_of_the_warmup() -> None:
     config = msgspec.structs.replace(CONFIG, max_minutes=10.0)
     assert plan_warmup(config, contenders=4, sessions=1).cap_seconds == 3.0
+
+
+@given(st.floats(1, 1000), st.floats(0, 1))
+def test_blocks_grow_back_to_what_is_wanted_and_no_further(factor: float, before: float) -> None:
+    wanted = wanted_rule(CONFIG)
+    small = shrink(wanted, before)
+    grown = grow(small, factor, wanted)
+    for name in ("requests", "seconds", "warm_iterations", "warm_seconds"):
+        assert getattr(small, name) <= getattr(grown, name) <= getattr(wanted, name)
+    if before * factor > 2:
+        assert grown.requests > small.requests or small == wanted

@@ -51,7 +51,7 @@ def test_throughput_is_completions_over_the_window(tmp_path: Path) -> None:
         assert counted == note["completed_count"] >= 3 * note["streams"]
         rate = counted * note["batch"] / (note["window_ns"] / 1e9)
         assert note["samples_per_s"] == pytest.approx(rate)
-        assert note["cpu_ns"] >= 0
+        assert note["cpu_ns"] > 0
         assert note["machine"]["pressure_share"] == 0.25
     assert samples["cpu_ns"].isna().all()
 

@@ -161,7 +161,8 @@ class StubLink:
 def test_a_machine_that_became_slow_gets_smaller_blocks_from_the_next_pair_on(
     tmp_path: Path,
 ) -> None:
-    inputs = SessionInputs([contender(tmp_path, "a")], make_feeds(4), ONE_BATCH, "device", quiet)
+    config = benchmark_config(batches=[1], requests=100)
+    inputs = SessionInputs([contender(tmp_path, "a")], make_feeds(4), config, "device", quiet)
     plan = BlockPlan(BlockRule(100, 0.0, 0, 0.0), expected_s=1.0, fits=True)
     clock = FakeClock([5_000_000_000])  # each reading 5 s later: a round takes that long
     budget = Budget(clock, deadline_ns=30_000_000_000, rounds_left=4)
@@ -173,6 +174,21 @@ def test_a_machine_that_became_slow_gets_smaller_blocks_from_the_next_pair_on(
     for slot in range(4):
         runner.run_slot(0, slot)
     assert link.requests == [100, 100, 50, 50]  # at 25 s two rounds of 5 s are left, and 5 s
+
+
+def test_blocks_that_a_slow_warmup_made_small_grow_from_the_next_pair_on(tmp_path: Path) -> None:
+    config = benchmark_config(batches=[1], requests=100)
+    inputs = SessionInputs([contender(tmp_path, "a")], make_feeds(4), config, "device", quiet)
+    plan = BlockPlan(BlockRule(10, 0.0, 1, 0.0), expected_s=1.0, fits=True)
+    budget = Budget(FakeClock([1_000_000_000]), deadline_ns=1_000_000_000_000, rounds_left=4)
+    link = StubLink()
+    links: Any = {"a": link}
+    runner = RoundRunner(
+        Launcher(inputs, tmp_path), links, SessionRecord(), plan=plan, budget=budget
+    )
+    for slot in range(4):
+        runner.run_slot(0, slot)
+    assert link.requests == [10, 10, 20, 20]  # twice as large at most
 
 
 def rounds_of(record: SessionRecord) -> list[tuple[int, int, int | None, bool]]:

@@ -54,6 +54,12 @@ def test_a_window_counts_what_ended_inside_it() -> None:
     assert window.cpu_ns == 7  # between two readings: at the window's first request, and its end
 
 
+@pytest.mark.parametrize("step_ns", [70, 100, 130])
+def test_processor_time_is_read_wherever_the_window_begins(step_ns: int) -> None:
+    window = run_window([NullRunner()], StreamRule(5e-7, 1e-6), FakeClock([step_ns]))
+    assert window.cpu_ns == 7
+
+
 def test_requests_rotate_and_streams_start_at_different_ones() -> None:
     runners = [Counting(), Counting()]
     run_window(runners, StreamRule(0.0, 0.002), MonotonicClock())

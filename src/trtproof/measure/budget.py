@@ -47,12 +47,7 @@ def plan_blocks(
         medians_s: seconds of one request by contender and batch, from the warm-up.
         available_s: what is left of the budget for blocks.
     """
-    wanted = BlockRule(
-        requests=config.requests,
-        seconds=config.block_seconds,
-        warm_iterations=config.warmup.block_iterations,
-        warm_seconds=config.warmup.block_seconds,
-    )
+    wanted = wanted_rule(config)
     durations = list(medians_s.values())
     expected_s = _expect(wanted, durations) * config.rounds
     if expected_s <= available_s:
@@ -69,6 +64,26 @@ def shrink(rule: BlockRule, factor: float) -> BlockRule:
         seconds=rule.seconds * factor,
         warm_iterations=min(rule.warm_iterations, int(rule.warm_iterations * factor) + 1),
         warm_seconds=rule.warm_seconds * factor,
+    )
+
+
+def grow(rule: BlockRule, factor: float, wanted: BlockRule) -> BlockRule:
+    """Return blocks of about `factor` (above 1) of the time, never larger than wanted."""
+    return BlockRule(
+        requests=min(wanted.requests, int(rule.requests * factor)),
+        seconds=min(wanted.seconds, rule.seconds * factor),
+        warm_iterations=min(wanted.warm_iterations, int(rule.warm_iterations * factor)),
+        warm_seconds=min(wanted.warm_seconds, rule.warm_seconds * factor),
+    )
+
+
+def wanted_rule(config: BenchmarkConfig) -> BlockRule:
+    """Return the blocks that a large enough budget gives."""
+    return BlockRule(
+        requests=config.requests,
+        seconds=config.block_seconds,
+        warm_iterations=config.warmup.block_iterations,
+        warm_seconds=config.warmup.block_seconds,
     )
 
 

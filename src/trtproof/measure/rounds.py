@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from trtproof.benchmark_config import DisturbanceConfig
-from trtproof.measure.budget import BlockPlan, shrink
+from trtproof.measure.budget import BlockPlan, grow, shrink, wanted_rule
 from trtproof.measure.clock import Clock
 from trtproof.measure.disturbed import (
     Cause,
@@ -29,6 +29,11 @@ SLOWNESS: Final = 20.0
 """A worker that takes this many times longer than expected hangs."""
 
 LEAST_TIMEOUT_S: Final = 60.0
+MOST_GROWTH: Final = 2.0
+"""From one pair of rounds to the next: the pace on a busy machine may not last."""
+
+GROWTH_SHARE: Final = 0.8
+"""Part of the time left that blocks may grow into: the rest is for rounds measured again."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class RoundRunner:
     """Run the rounds of one session of workers.
 
     A machine that others slow down would overrun the budget: before each pair of rounds, the blocks
-    of all contenders shrink alike where the last pair took too long.
+    of all contenders are fitted alike to the pace of the last pair.
     """
 
     def __init__(
@@ -161,11 +166,18 @@ class RoundRunner:
         return self._budget.left_ns() >= round_ns * (self._budget.rounds_left + 1)
 
     def _keep_budget(self) -> None:
-        """Shrink the blocks from now on if the last pair's pace does not fit the time left."""
-        needed_ns = self._pair_ns / 2 * self._budget.rounds_left
-        left_ns = self._budget.left_ns()
-        if needed_ns > left_ns:
-            self._rule = shrink(self._rule, left_ns / needed_ns)
+        """Fit the blocks from now on to the last pair's pace and the time left.
+
+        They shrink where the time is short, and grow back to what is wanted where a warm-up on a
+        machine busy for a moment had made them small.
+        """
+        needed_ns = max(self._pair_ns / 2 * self._budget.rounds_left, 1.0)
+        factor = self._budget.left_ns() / needed_ns
+        if factor < 1:
+            self._rule = shrink(self._rule, factor)
+        elif factor * GROWTH_SHARE > 1:
+            wanted = wanted_rule(self._config)
+            self._rule = grow(self._rule, min(factor * GROWTH_SHARE, MOST_GROWTH), wanted)
 
     def _run_round(self, session: int, slot: int, *, repeats: int | None) -> RoundRecord:
         place = RoundPlace(session=session, round=len(self._record.rounds), slot=slot)

@@ -120,11 +120,12 @@ def _run_stream(
 ) -> list[tuple[int, int]]:
     """Return start and latency in nanoseconds of every request of one stream."""
     times: list[tuple[int, int]] = []
-    completed = 0
+    completed, entered = 0, False
     end = shared.clock.now_ns()
     try:
         while shared.goes_on(end):
-            if end >= shared.start_ns and not completed:
+            if not entered and end >= shared.start_ns:
+                entered = True
                 shared.note_begin()
             runner.stage(SLOT, requests[(first + len(times)) % len(requests)])
             start = shared.clock.now_ns()
