@@ -6,10 +6,9 @@ samples are labelled.
 
 from __future__ import annotations
 
-from trtproof import artifacts, stage
+from trtproof import artifacts, data, inputs, stage
 from trtproof.audit import AUDIT_FILE, Comparison, audit
 from trtproof.config import EvaluateConfig, load_section
-from trtproof.data import open_split
 from trtproof.models.base import load_files
 from trtproof.precision.base import RECORD_FILE
 from trtproof.registry import extend_path
@@ -19,7 +18,10 @@ from trtproof.scoring import load_scorer
 def main(recipe: str) -> None:
     """Write artifacts/audit/<recipe>/."""
     config = load_section(EvaluateConfig, "evaluate")
-    extend_path(load_section(list[str], "pythonpath"))
+    pythonpath = load_section(list[str], "pythonpath")
+    extend_path(pythonpath)
+    allowed = inputs.keyed_files(None, data.load_config(), pythonpath, config.scorers)
+    stage.guard_opens(allowed, setting="dataset.files", pythonpath=pythonpath)
     converted = load_files(artifacts.convert(recipe))
     record = artifacts.read_json(converted.folder / RECORD_FILE, made_by=f"convert@{recipe}")
     comparison = Comparison(
@@ -28,7 +30,7 @@ def main(recipe: str) -> None:
         executor=record["executor"],
     )
     scorers = {name: load_scorer(name) for name in config.scorers}
-    dataset = open_split("evaluation")
+    dataset = data.open_split("evaluation")
     found = audit(comparison, dataset, batch=config.batch, scorers=scorers)
     stated = {name: record[name] for name in ("precision", "executor")}
 

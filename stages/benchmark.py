@@ -10,10 +10,9 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trtproof import artifacts, stage
+from trtproof import artifacts, data, inputs, stage
 from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.config import VariantConfig, load_section
-from trtproof.data import open_split
 from trtproof.hardware import load_hardware
 from trtproof.measure.answers import ANSWERS_FILE, write_answers
 from trtproof.measure.clock import MonotonicClock
@@ -41,7 +40,9 @@ def main() -> None:
     lineup = line_up(
         variants, reference=reference, hardware=hardware, config=config, pythonpath=pythonpath
     )
-    items = take_items(open_split("evaluation"), config)
+    allowed = inputs.keyed_files(None, data.load_config(), pythonpath)
+    stage.guard_opens(allowed, setting="dataset.files", pythonpath=pythonpath)
+    items = take_items(data.open_split("evaluation"), config)
     plan = SessionInputs(lineup.contenders, items.feeds, config, device)
 
     with (

@@ -20,7 +20,7 @@ def main() -> None:
     pythonpath = load_section(list[str], "pythonpath")
     extend_path(pythonpath)
     allowed = inputs.keyed_files(None, data.load_config(), pythonpath)
-    stage.guard_opens(allowed, setting="dataset.files")
+    stage.guard_opens(allowed, setting="dataset.files", pythonpath=pythonpath)
 
     model = load_files(artifacts.EXPORT)
     dataset = data.open_split("calibration")

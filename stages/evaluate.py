@@ -30,8 +30,8 @@ def main(variant: str) -> None:
             artifacts.write_json(folder / evaluation.SCORES_FILE, described)
             return
         verify_plan(built, load_hardware().engine.get(record.backend, {}))
+        evaluation.guard_inputs(pythonpath, config.scorers)
         scorers = evaluation.load_scorers(config.scorers)
-        evaluation.guard_inputs(pythonpath)
         dataset = open_split("evaluation")
         plan = evaluation.OpenablePlan(built, record, run, pythonpath)
         result = evaluation.evaluate_plan(plan, dataset, scorers, config)

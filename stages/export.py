@@ -45,7 +45,8 @@ def main() -> None:
     feeds = first_samples(dataset, inputs.largest_batch(config))
     require_inputs(feeds, specs, where="the calibration split")
 
-    stage.guard_opens(inputs.keyed_files(config, None, pythonpath), setting="model.files")
+    allowed = inputs.keyed_files(config, None, pythonpath)
+    stage.guard_opens(allowed, setting="model.files", pythonpath=pythonpath)
     module = SOURCES.load(config.source).make_module(config)
     note(f"exporting {config.name}")
     model = make_onnx(module, config, settings, feeds)

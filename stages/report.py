@@ -44,7 +44,8 @@ def read_settings() -> Settings:
     """Return what params.yaml says of the things shown."""
     return Settings(
         model=load_section(str, "model", "name"),
-        random_weights=load_section(object, "model", "weights") is None,
+        random_weights=load_section(str, "model", "source") == "transformers"
+        and load_section(object, "model", "weights") is None,
         dataset=load_section(str, "dataset", "name"),
         variants=load_section(dict[str, VariantConfig], "variants"),
         recipes=load_section(dict[str, RecipeConfig], "recipes"),

@@ -29,8 +29,6 @@ EXPORT = ROOT / "export"
 CALIBRATE = ROOT / "calibrate"
 BENCHMARK = ROOT / "benchmark"
 REPORT = ROOT / "report"
-PER_ITEM_STEPS = ("convert", "audit", "build", "evaluate")
-"""Steps with one folder per recipe or variant."""
 
 
 def convert(recipe: str) -> Path:

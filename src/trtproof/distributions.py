@@ -40,6 +40,10 @@ INFRASTRUCTURE = frozenset(
 """Distributions that decide no byte of a result: an upgrade of one must rebuild nothing."""
 
 
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Names of folders that installers own."""
+
+
 def installed_version(name: str) -> str | None:
     """Return a distribution's version with its local part ("2.13.0+cpu"); None if not installed."""
     return _installed().get(canonical(name))
@@ -110,7 +114,12 @@ def site_folders() -> list[Path]:
 
 
 def _metadata(folder: Path) -> list[str]:
-    return [name for name in _listing(str(folder)) if name.endswith((".dist-info", ".egg-info"))]
+    """Return a folder's descriptions of distributions that are installed in it.
+
+    An .egg-info elsewhere lies beside sources that are being worked on: those are hashed.
+    """
+    endings = [".dist-info", ".egg-info"] if set(folder.parts) & INSTALLED else [".dist-info"]
+    return [name for name in _listing(str(folder)) if name.endswith(tuple(endings))]
 
 
 @cache

@@ -24,19 +24,22 @@ class InputFiles:
         self._external = FileCache(project, "onnx")
 
     def model_files(self, config: ModelConfig) -> list[Path]:
-        """Return the weights (or the ONNX file with its external data) and `model.files`.
+        """Return the weights and `model.files`.
+
+        Weights are a file, all files below a folder, or an ONNX file with its external data.
 
         Raises:
-            MissingFileError: a file is not there, or a pattern matches none.
+            MissingFileError: a file is not there, a folder is empty, or a pattern matches none.
             InputError: the ONNX file cannot be read.
         """
         found = self.matches(config.files, setting="model.files")
         if config.weights is not None:
             weights = self._project / config.weights
-            if not weights.is_file():
+            files = [file for file in _files_below(weights) if file.is_file()]
+            if not files:
                 raise MissingFileError(config.weights, repair=_repair("model.weights"))
-            found.append(weights)
-            if weights.suffix == ".onnx":
+            found += files
+            if weights.suffix == ".onnx" and weights.is_file():
                 found += self.external_data(weights)
         return found
 

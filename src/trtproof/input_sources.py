@@ -27,6 +27,15 @@ REGISTRIES: Final = {
 """Kind of name -> the module whose `Registry(...)` table has it. Read from the source, so that the
 probe imports no backend."""
 
+SETTINGS: Final = {
+    "model source": "model.source",
+    "dataset format": "dataset.format",
+    "precision pass": "recipes.*.pass",
+    "backend": "variants.*.backend",
+    "scorer": "evaluate.scorers",
+}
+"""Kind of name -> the setting that states it."""
+
 
 @dataclass
 class InputSources:
@@ -59,7 +68,7 @@ class InputSources:
             UnknownNameError: no such entry.
             MissingFileError: its module is not there.
         """
-        return self.module(self.registered_path(kind, name), setting=kind)
+        return self.module(self.registered_path(kind, name), setting=SETTINGS[kind])
 
     def registered_path(self, kind: str, name: str) -> str:
         """Return "package.module:attribute" of a registered name; an import path is one already.

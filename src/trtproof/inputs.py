@@ -44,7 +44,10 @@ def load_key(*keys: str) -> dict[str, Any]:
 
 
 def keyed_files(
-    model: ModelConfig | None, dataset: DatasetConfig | None, pythonpath: Sequence[str]
+    model: ModelConfig | None,
+    dataset: DatasetConfig | None,
+    pythonpath: Sequence[str],
+    scorers: Sequence[str] = (),
 ) -> list[Path]:
     """Return every file of the user that is in a key: what a stage passes to `stage.guard_opens`.
 
@@ -62,7 +65,8 @@ def keyed_files(
         found += [module.path for module in sources.format_closure(dataset).modules]
         for split in SPLITS:
             found += sources.split_files(dataset, split)
-    return found
+    starts = [sources.registered("scorer", name) for name in scorers]
+    return found + [module.path for module in sources.trees.closure(*starts).modules]
 
 
 def make_inputs(params: Params, project: Path | None = None) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def load_object(path: str) -> Any:
     """Return the object at "package.module:attribute".
 
     Raises:
-        ImportPathError: malformed, no such module, or no such attribute. An import error raised
-            further inside the module keeps its traceback.
+        ImportPathError: malformed, no such module or attribute, or it imports a module that is
+            not there.
     """
     module_name, separator, attribute = path.partition(":")
     if not separator or not module_name or not attribute:
@@ -64,7 +64,9 @@ def load_object(path: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise ImportPathError(path=path, problem=f"there is no module {error.name!r}") from None
-        raise
+        raise ImportPathError(
+            path=path, problem=f"it imports {error.name!r}, which is not installed here"
+        ) from error
     try:
         return getattr(module, attribute)
     except AttributeError:

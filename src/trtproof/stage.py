@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from trtproof.durations import record_seconds
 from trtproof.errors import HardwareError, PipelineError, UnkeyedFileError
@@ -68,17 +69,25 @@ def _require_this_environments_dvc() -> None:
         )
 
 
-def guard_opens(allowed: Sequence[Path], *, setting: str, root: Path | None = None) -> None:
-    """From now on stop this process when it opens a file below the project that no key contains.
+def guard_opens(
+    allowed: Sequence[Path],
+    *,
+    setting: str,
+    root: Path | None = None,
+    pythonpath: Sequence[str] = (),
+) -> None:
+    """From now on stop this process when it opens a file of the user's that no key contains.
 
-    `allowed` holds files and folders. Only Python's own opens are seen; native libraries read just
-    the artifacts that we give them. The environment, trtproof's own code (keyed by its syntax
-    trees), caches and files opened for writing are not the user's inputs.
+    `allowed` holds files and folders. Watched are the project and the folders of `pythonpath`, and
+    in them what Python or safetensors opens; other native readers are not seen. The environment,
+    trtproof's own code (keyed by its syntax trees), caches and files opened for writing are not
+    the user's inputs.
 
     Raises (later, from the open itself, and again from `run` where the caller swallowed it):
         UnkeyedFileError: names the file and the `setting` to add it to.
     """
     base = (root or Path.cwd()).resolve()
+    watched = [base, *((base / folder).resolve() for folder in pythonpath)]
     places = [
         *(path.resolve() for path in allowed),
         *(base / name for name in FREE_NAMES),
@@ -89,16 +98,33 @@ def guard_opens(allowed: Sequence[Path], *, setting: str, root: Path | None = No
     def check(event: str, arguments: tuple[object, ...]) -> None:
         if event != "open" or not isinstance(arguments[0], str | bytes):
             return
-        path = Path(os.fsdecode(arguments[0])).absolute()
-        if not path.is_relative_to(base) or _is_written(arguments):
+        path = Path(os.path.normpath(base / os.fsdecode(arguments[0])))
+        if _is_written(arguments) or not any(map(path.is_relative_to, watched)):
             return
         real = _source_of(path).resolve()
-        if not any(real.is_relative_to(place) for place in places) and real.is_file():
-            error = UnkeyedFileError(path.relative_to(base), setting=setting)
+        if not any(map(real.is_relative_to, places)) and real.is_file():
+            shown = path.relative_to(base) if path.is_relative_to(base) else path
+            error = UnkeyedFileError(shown, setting=setting)
             _unkeyed.append(error)
             raise error
 
     sys.addaudithook(check)
+    _announce_safetensors()
+
+
+def _announce_safetensors() -> None:
+    """Let safetensors, which opens files in native code, tell audit hooks as Python's open does."""
+    import safetensors
+
+    native = safetensors.safe_open
+
+    def safe_open(filename: str | os.PathLike[str], *arguments: Any, **options: Any) -> Any:
+        sys.audit("open", os.fspath(filename), "r", 0)
+        return native(filename, *arguments, **options)
+
+    for module in list(sys.modules.values()):
+        if getattr(module, "safe_open", None) is native:
+            module.__dict__["safe_open"] = safe_open
 
 
 def _source_of(path: Path) -> Path:

@@ -5,7 +5,7 @@ Numpy only: workers import this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,9 +102,3 @@ def resize_axis(
 def concatenate(parts: Sequence[Mapping[str, Array]]) -> Feeds:
     """Return one batch made of several, in order."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def split_batch(feeds: Mapping[str, Array], size: int) -> Iterator[Feeds]:
-    """Yield consecutive batches of `size` (the last may be smaller)."""
-    for start in range(0, batch_size(feeds), size):
-        yield {name: array[start : start + size] for name, array in feeds.items()}

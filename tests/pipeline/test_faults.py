@@ -28,7 +28,7 @@ STAGES = [
 ]
 
 
-def wait_for(path: Path, seconds: float = 60.0) -> str:
+def wait_for(path: Path, seconds: float = 180.0) -> str:
     """Return a file's text once it is there."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -255,3 +255,64 @@ def test_a_file_that_no_key_contains_stops_the_export(torch_project: Project) ->
     assert outcome.errors == [
         "error: opened tinynet/extra.txt, which is not in the key; add it to model.files"
     ]
+
+
+SCORER = """\
+import json
+from pathlib import Path
+
+from trtproof.scoring.topk import TOP1
+
+WEIGHT = json.loads((Path(__file__).parent / "weight.json").read_text())
+
+
+class Weighted:
+    predictions = TOP1.predictions
+
+    def score(self, predictions, labels):
+        return {"weighted_pct": WEIGHT * TOP1.score(predictions, labels)["top1_pct"]}
+
+    def per_sample(self, predictions, labels):
+        return None
+
+
+SCORER = Weighted()
+"""
+
+
+def test_a_file_that_a_users_scorer_reads_has_to_be_keyed(onnx_project: Project) -> None:
+    (onnx_project.root / "mine").mkdir()
+    (onnx_project.root / "mine/scorer.py").write_text(SCORER)
+    weight = onnx_project.root / "mine/weight.json"
+    weight.write_text("1.0\n")
+    onnx_project.edit(
+        "conf/config.yaml", "scorers: [top1, top5]", 'scorers: [top1, "mine.scorer:SCORER"]'
+    )
+    onnx_project.edit("conf/config.yaml", "pythonpath: []", "pythonpath: [.]")
+    onnx_project.compose()
+    outcome = onnx_project.repro()
+    assert outcome.code != 0
+    assert outcome.errors == [
+        "error: opened mine/weight.json, which is not in the key; add it to dataset.files"
+    ]
+
+    onnx_project.edit("conf/dataset/columns.yaml", "files: []", "files: [mine/*.json]")
+    onnx_project.compose()
+    assert onnx_project.repro().code == 0
+    weight.write_text("0.5\n")
+    assert onnx_project.repro().ran >= at("evaluate", ORT) | {"report"}
+
+
+def test_an_editable_package_is_keyed_by_its_source(torch_project: Project) -> None:
+    sources = torch_project.root / "lib/src"
+    sources.mkdir(parents=True)
+    shutil.move(torch_project.root / "tinynet", sources / "tinynet")
+    (sources / "tinynet.egg-info").mkdir()
+    (sources / "tinynet.egg-info/PKG-INFO").write_text("Name: tinynet\nVersion: 0.1\n")
+    (sources / "tinynet.egg-info/top_level.txt").write_text("tinynet\n")
+    torch_project.edit("conf/config.yaml", "pythonpath: [.]", "pythonpath: [lib/src]")
+    torch_project.edit("conf/model/tiny_torch.yaml", "tinynet/*.json", "lib/src/tinynet/*.json")
+    torch_project.compose()
+    assert torch_project.repro().code == 0
+    torch_project.edit("lib/src/tinynet/layers.py", "x * 2.0", "x * 9.0")
+    assert torch_project.repro().ran >= {"export", "build@torch-fp32"}

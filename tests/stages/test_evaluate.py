@@ -24,13 +24,13 @@ from trtproof import artifacts
 from trtproof.backends import BACKENDS
 from trtproof.backends.base import RunOptions, run_once
 from trtproof.errors import InputError, PlanCorruptError, PlanForeignError
-from trtproof.scoring import evaluation
+from trtproof.scoring import evaluation, load_scorer
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineProject:
     # The guard cannot be taken back in this process; one test runs it for itself.
-    monkeypatch.setattr(evaluation, "guard_inputs", lambda _: None)
+    monkeypatch.setattr(evaluation, "guard_inputs", lambda *_: None)
     return make_engine_project(monkeypatch, tmp_path)
 
 
@@ -111,6 +111,49 @@ def test_samples_without_labels_are_predicted_and_not_scored(project: EngineProj
     assert scores["scores"] == {}
     assert scores["skipped"]["top1"]["code"] == "no_labels"
     assert (artifacts.evaluate("first") / "outputs.npz").exists()
+
+
+class Picky:
+    """Cannot read the tiny model's outputs, as top5 those of a model with two classes."""
+
+    def predictions(self, outputs: Any, batch: Any) -> list[int]:
+        problem = "picky needs 99 classes; take it out of `evaluate.scorers`"
+        raise InputError(problem)
+
+
+def add_picky(project: EngineProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.params["evaluate"]["scorers"] = ["top1", "picky"]
+    monkeypatch.setattr(
+        evaluation, "load_scorer", lambda name: Picky() if name == "picky" else load_scorer(name)
+    )
+
+
+def test_without_labels_a_scorer_that_cannot_read_the_outputs_is_skipped_with_its_reason(
+    project: EngineProject,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    add_picky(project, monkeypatch)
+    write_samples()
+    skipped = run(project)["skipped"]
+    assert skipped["top1"]["code"] == "no_labels"
+    assert skipped["picky"] == {
+        "code": "scorer_refused",
+        "text": "picky needs 99 classes",
+        "repair": "take it out of `evaluate.scorers`",
+    }
+    stored = json.loads((artifacts.evaluate("first") / "predictions.json").read_text("utf-8"))
+    assert len(stored["predictions"]["top1"]) == SAMPLES_COUNT  # what agreement compares
+    assert stored["predictions"]["picky"] == []
+    assert capsys.readouterr().err.count("scorer picky is skipped: picky needs 99 classes") == 1
+
+
+def test_with_labels_a_scorer_that_cannot_read_the_outputs_is_an_error(
+    project: EngineProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_picky(project, monkeypatch)
+    with pytest.raises(InputError, match="picky needs 99 classes"):
+        run(project)
 
 
 def test_outputs_that_are_not_numbers_are_counted_and_said(

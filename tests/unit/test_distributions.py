@@ -55,6 +55,16 @@ def test_an_old_style_installation_is_found(site):
     assert distributions.installed_version("old") == "3.1"
 
 
+def test_sources_that_are_worked_on_are_no_installation(site, tmp_path, monkeypatch):
+    sources = tmp_path / "src"
+    (sources / "mine.egg-info").mkdir(parents=True)
+    (sources / "mine.egg-info" / "PKG-INFO").write_text("Name: mine\nVersion: 0.1\n")
+    (sources / "mine.egg-info" / "top_level.txt").write_text("mine\n")
+    monkeypatch.setattr(sys, "path", [str(sources), str(site)])
+    forget()
+    assert distributions.distributions_of("mine", distributions.import_index(tmp_path)) == []
+
+
 def test_an_import_is_credited_to_its_distribution(site, tmp_path):
     install(site, "scikit_learn", "1.9.1", "sklearn/__init__.py", "sklearn/svm/__init__.py")
     index = distributions.import_index(tmp_path)

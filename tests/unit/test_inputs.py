@@ -155,6 +155,21 @@ def test_an_edit_changes_exactly_the_keys_that_depend_on_it(project, path, text,
     assert changed(before, make_inputs(load_params())) == keys
 
 
+def test_weights_in_a_folder_are_keyed_with_all_files_below_it(project):
+    write("pretrained", "config.json", "{}")
+    write("pretrained/parts", "model.safetensors", "weights")
+    data = user_params(weights="pretrained")
+    before = make_inputs(write_params(data))
+    for name in ("config.json", "parts/model.safetensors"):
+        (project / "pretrained" / name).write_text("another", encoding="utf-8")
+        after = make_inputs(load_params())
+        assert changed(before, after) == {"model.files", "code.build.torch.model.files"}
+        before = after
+    found = keyed_files(decode(ModelConfig, data["model"], key="model"), None, ["code"])
+    names = {os.path.relpath(path, project) for path in found}
+    assert names >= {"pretrained/config.json", "pretrained/parts/model.safetensors"}
+
+
 def test_a_calibration_sample_behind_the_first_batch_leaves_parity(project):
     before = make_inputs(load_params())
     samples = np.arange(80, dtype=np.float32).reshape(20, 4)
@@ -239,6 +254,7 @@ def test_samples_that_cannot_be_read_are_one_line(project, monkeypatch):
             "data/none.safetensors",
             r"data/none\.safetensors does not exist.*model\.weights",
         ),
+        ("weights", "empty", r"empty does not exist.*model\.weights"),
         ("files", ["data/*.json"], r"data/\*\.json does not exist.*model\.files"),
         ("factory", "nowhere:make", r"module nowhere does not exist.*model\.factory"),
     ],

@@ -302,8 +302,33 @@ def test_a_tensor_that_was_always_zero_is_refused(tmp_path: Path) -> None:
         [conv("input", "w", "output")], {"w": normal(16, 16, 1, 1)}, ("batch", 16, 8, 8)
     )
     dark = Example(example.proto, {"input": np.zeros((12, 16, 8, 8), np.float32)})
-    with pytest.raises(CalibrationError, match="'input' is zero in every calibration sample"):
+    with pytest.raises(
+        CalibrationError, match=r"'input' is zero in every .* reads it: net/output$"
+    ):
         convert(dark, tmp_path)
+
+
+def residual_sum(*, dark: bool) -> Example:
+    """A convolution plus what a Relu gave, which is zero where inputs are negative."""
+    nodes = [
+        helper.make_node("Relu", ["input"], ["positive"], name="net/relu"),
+        conv("input", "w", "c1"),
+        helper.make_node("Add", ["c1", "positive"], ["output"], name="net/add"),
+    ]
+    example = image_example(nodes, {"w": normal(16, 16, 1, 1)}, ("batch", 16, 8, 8))
+    sign = -1 if dark else 1
+    return Example(example.proto, {"input": sign * np.abs(example.feeds["input"])})
+
+
+def test_a_sum_with_what_was_always_zero_stays_in_float(tmp_path: Path) -> None:
+    _, bright = convert(residual_sum(dark=False), tmp_path / "bright")
+    assert "positive" in bright.scales
+    proto, record = convert(residual_sum(dark=True), tmp_path / "dark")
+    assert record.kept == {
+        "net/add": "'positive' is zero in every calibration sample: it has no scale"
+    }
+    assert sources(proto, "net/add") == ["Conv", "Relu"]
+    assert sources(proto, "net/c1") == [DEQUANTIZE, DEQUANTIZE]
 
 
 def test_a_weight_that_is_not_finite_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.onnx_graphs import (
+    MASK,
     Example,
     dataset,
     masked_attention,
@@ -212,6 +213,64 @@ def test_a_tensor_that_was_always_zero_is_refused_only_where_it_is_quantised(
     proto = model(nodes, {"x": (TensorProto.FLOAT, ("batch", 4))}, {"y": ("batch", 4)}, {})
     _, record = convert(Example(proto, {"x": np.zeros((12, 4), np.float32)}), tmp_path)
     assert record.scales == {}
+
+
+def padded_attention() -> Example:
+    """Attention whose mask is computed from the input: 0 where a sum of squares is positive."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["hidden"], name="matmul"),
+        helper.make_node("ReduceSumSquare", ["x"], ["length"], name="length", keepdims=0),
+        helper.make_node("Greater", ["length", "zero"], ["seen"], name="greater"),
+        helper.make_node("Where", ["seen", "zero", "never"], ["mask"], name="mask_where"),
+        helper.make_node("Unsqueeze", ["mask", "axis"], ["wide"], name="widen"),
+        helper.make_node("Add", ["hidden", "wide"], ["masked"], name="mask_add"),
+        helper.make_node("MatMul", ["masked", "v"], ["y"], name="mix"),
+    ]
+    weights = {
+        "w": normal(4, 3),
+        "v": normal(3, 3),
+        "zero": single(0),
+        "never": single(MASK),
+        "axis": np.array([0], np.int64),
+    }
+    inputs = {"x": (TensorProto.FLOAT, ("batch", 4))}
+    proto = model(nodes, inputs, {"y": ("batch", 3)}, weights)
+    return Example(proto, {"x": normal(12, 4)})
+
+
+def test_a_mask_that_hides_nothing_keeps_the_sums_that_read_it_and_says_why(
+    tmp_path: Path,
+) -> None:
+    proto, record = convert(padded_attention(), tmp_path)
+    assert record.kept["mask_add"] == (
+        "'wide' is zero in every calibration sample: it has no scale"
+    )
+    assert not {"mask", "wide"} & record.scales.keys()
+    assert record.scales.keys() >= {"x", "w", "hidden", "masked", "v"}  # both products
+    add = next(node for node in proto.graph.node if node.name == "mask_add")
+    assert add.input[1] == "wide"
+
+
+def test_a_convolution_whose_result_is_always_zero_stays_in_float32(tmp_path: Path) -> None:
+    example = residual_convolution()
+    for tensor in example.proto.graph.initializer:
+        if tensor.name in {"w2", "b2"}:  # a branch that starts at zero, as before training
+            values = np.zeros_like(numpy_helper.to_array(tensor))
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    _, record = convert(example, tmp_path)
+    reason = "'c2' is zero in every calibration sample: it has no scale"
+    assert record.kept == {"conv2": reason, "add": reason}
+
+
+def test_a_product_of_what_was_always_zero_is_refused_with_the_nodes_that_read_it(
+    tmp_path: Path,
+) -> None:
+    example = residual_convolution()
+    dark = Example(example.proto, {"input": np.zeros_like(example.feeds["input"])})
+    with pytest.raises(CalibrationError, match=r"exclude what reads it: conv1$"):
+        convert(dark, tmp_path)
+    _, record = convert(dark, tmp_path, {"exclude": ["conv1"]})
+    assert record.kept["conv1"] == "excluded by the recipe"
 
 
 def test_an_opset_without_scales_per_channel_is_refused(tmp_path: Path) -> None:

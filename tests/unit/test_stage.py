@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -139,6 +140,54 @@ def test_a_link_to_an_unkeyed_file_is_no_way_around(project: Path) -> None:
 @pytest.mark.parametrize("name", ["artifacts/made.txt", "params.yaml"])
 def test_what_stages_own_may_be_read(project: Path, name: str) -> None:
     assert run_code(GUARD, name, cwd=project)[0] == 0
+
+
+def test_an_imported_module_in_no_key_stops_the_stage_also_when_it_is_compiled(
+    project: Path,
+) -> None:
+    (project / "dynamic.py").write_text("VALUE = 1\n", encoding="utf-8")
+    code = GUARD.replace(
+        "    Path(words[0]).read_text()",
+        "    import importlib\n    sys.path.insert(0, '.')\n    importlib.import_module(words[0])",
+    )
+    assert run_code(code, "dynamic", "dynamic.py", cwd=project) == (0, "")
+    py_compile.compile(str(project / "dynamic.py"))
+    assert list((project / "__pycache__").glob("dynamic.*.pyc"))
+    status, text = run_code(code, "dynamic", "data/keyed.txt", cwd=project)
+    assert status == 1
+    assert "opened dynamic.py" in text or "opened __pycache__" in text
+
+
+def test_a_file_that_safetensors_opens_is_seen_too(project: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file({"w": np.zeros(1, np.float32)}, project / "data/extra.safetensors")
+    code = GUARD.replace(
+        "    Path(words[0]).read_text()",
+        "    from safetensors.numpy import load_file\n    load_file(words[0])",
+    )
+    for early in ("", "import safetensors.numpy\n"):
+        status, text = run_code(
+            early + code, "data/extra.safetensors", "data/keyed.txt", cwd=project
+        )
+        assert status == 1
+        assert "opened data/extra.safetensors" in text
+    allowed = "data/extra.safetensors"
+    assert run_code(code, allowed, allowed, cwd=project) == (0, "")
+
+
+def test_the_users_packages_outside_of_the_project_are_watched(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("package")
+    (elsewhere / "width.json").write_text("8", encoding="utf-8")
+    code = GUARD.replace(
+        'setting="model.files")', f'setting="model.files", pythonpath=[{str(elsewhere)!r}])'
+    )
+    status, text = run_code(code, str(elsewhere / "width.json"), "data/keyed.txt", cwd=project)
+    assert status == 1
+    assert f"opened {elsewhere / 'width.json'}" in text
 
 
 def test_files_outside_of_the_project_are_not_the_guards_business(

@@ -136,3 +136,13 @@ def test_only_the_float32_reference_runs(
 ) -> None:
     reason = BACKEND.unavailable(facts, precision)
     assert (reason.code if reason else None) == code
+
+
+def test_stored_settings_get_the_signatures_order_of_inputs_back() -> None:
+    from trtproof.backends.torch import _in_order
+    from trtproof.tensor import Signature, TensorSpec
+
+    specs = tuple(TensorSpec(name, "int64", ("batch",)) for name in ("input_ids", "attention_mask"))
+    stored = {"inputs": {"attention_mask": 1, "input_ids": 2}, "name": "bert"}
+    ordered = _in_order(stored, Signature(specs, ()))
+    assert list(ordered["inputs"].items()) == [("input_ids", 2), ("attention_mask", 1)]

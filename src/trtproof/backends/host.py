@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 
 from trtproof import artifacts
 from trtproof.backends.base import PartTimes, RunOptions
-from trtproof.errors import BackendError, ConfigError
+from trtproof.errors import BackendError, ConfigError, HardwareError
 from trtproof.tensor import Feeds, Signature
 
 SIGNATURE_FILE: Final = "signature.json"
 SLOTS: Final = 2
+
+
+def import_library(name: str, *, install: str) -> ModuleType:
+    """Return a backend's library.
+
+    Raises:
+        HardwareError: it is not installed; names the command `install`.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise HardwareError(f"{name} is not installed; run `{install}`") from None
 
 
 def load_signature(folder: Path) -> Signature:

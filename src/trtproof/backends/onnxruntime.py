@@ -20,6 +20,7 @@ from trtproof.backends.base import BuildSpec, CompileRecord, Engine, Facts, RunO
 from trtproof.backends.host import (
     SLOTS,
     HostRunner,
+    import_library,
     load_signature,
     refuse_cuda_graph,
     refuse_options,
@@ -236,8 +237,7 @@ BACKEND = OnnxRuntimeBackend()
 
 def _session_options(*, threads: int, optimized: bool) -> ort.SessionOptions:
     """Return options that leave nothing to the machine: threads, order, determinism."""
-    import onnxruntime as ort
-
+    ort = import_library("onnxruntime", install="pip install 'trtproof[cpu]'")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -166,14 +166,15 @@ class TorchBackend:
         torch.set_num_threads(options.threads)
         torch.backends.cuda.matmul.allow_tf32 = stored["tf32"]
         torch.backends.cudnn.allow_tf32 = stored["tf32"]
-        module = _rebuild(stored["model"], folder / plan)
+        signature = load_signature(folder)
+        module = _rebuild(_in_order(stored["model"], signature), folder / plan)
         facts = {
             "device": "cpu",
             "execution": "eager",
             "threads": options.threads,
             "tf32": stored["tf32"],
         }
-        yield TorchEngine(module, load_signature(folder), facts)
+        yield TorchEngine(module, signature, facts)
 
 
 BACKEND = TorchBackend()
@@ -207,6 +208,11 @@ def _as_config(model: Mapping[str, Any]) -> ModelConfig:
     config.inputs = {name: SimpleNamespace(**spec) for name, spec in model["inputs"].items()}
     config.axes = {name: SimpleNamespace(**axis) for name, axis in model["axes"].items()}
     return cast("ModelConfig", config)
+
+
+def _in_order(model: Mapping[str, Any], signature: Signature) -> dict[str, Any]:
+    """Return the settings with inputs in the signature's order, which JSON's sorted keys lost."""
+    return {**model, "inputs": {name: model["inputs"][name] for name in signature.input_names}}
 
 
 def _no_reference(why: str) -> BuildFailedError:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 
 from trtproof.errors import CalibrationError, ConfigError, ModelError
 from trtproof.precision.base import PrecisionRecord, refuse_unknown_options
@@ -30,11 +30,12 @@ from trtproof.precision.graph import (
 from trtproof.precision.grids import Grid
 from trtproof.precision.opset import bring_weights, raise_opset
 from trtproof.precision.qdq import Inserted, count_faint, insert, weight_scales
-from trtproof.precision.qdq_sites import Sites, find_sites
+from trtproof.precision.qdq_sites import CONVOLUTIONS, PRODUCTS, Sites, find_sites
 from trtproof.precision.ranges import DEFAULT_PERCENTILE, find_range, find_scale
 
 if TYPE_CHECKING:
     from trtproof.calibration import Calibration
+    from trtproof.calibration.histogram import Statistics
 
 MIN_OPSET: Final = 19
 """The first whose Q/DQ take float8 values and float16 scales, which the cast to float16 needs."""
@@ -181,30 +182,52 @@ def _keep_unfit_weights(graph: ModelProto, sites: Sites, grid: Grid) -> None:
 def _find_ranges(
     graph: ModelProto, sites: Sites, calibration: Calibration, settings: Settings, grid: Grid
 ) -> dict[str, _Range]:
-    """Return the range of every activation; nodes that read one beyond float16 are kept.
+    """Return the range of every activation.
+
+    Nodes that read one beyond float16 are kept, and sums with one that is zero in every sample.
 
     Raises:
         CalibrationError: a tensor has no range, or one that no scale can stand for.
     """
     ranges: dict[str, _Range] = {}
     for tensor in dict.fromkeys(sites.activations.values()):
+        positions = [key[0] for key, name in sites.activations.items() if name == tensor]
+        readers = [graph.graph.node[position] for position in positions]
+        statistics = calibration.histogram(tensor)
+        if _is_zero_addend(statistics, readers):
+            problem = f"{tensor!r} is zero in every calibration sample: it has no scale"
+            _keep(graph, sites, positions, problem)
+            continue
         end = find_range(
             tensor,
-            calibration.histogram(tensor),
+            statistics,
             method=settings.method,
             percentile=settings.percentile,
             grid=grid,
+            readers=list(dict.fromkeys(map(node_label, readers))),
         )
         scale = find_scale(tensor, end, grid)
         if scale is not None:
             ranges[tensor] = _Range(end, scale)
-            continue
-        for position in [key[0] for key, name in sites.activations.items() if name == tensor]:
-            sites.drop(position)
-            sites.kept[node_label(graph.graph.node[position])] = (
-                f"the range of {tensor!r} ({end:.3g}) is beyond float16"
-            )
+        else:
+            problem = f"the range of {tensor!r} ({end:.3g}) is beyond float16"
+            _keep(graph, sites, positions, problem)
     return {tensor: ranges[tensor] for tensor in dict.fromkeys(sites.activations.values())}
+
+
+def _is_zero_addend(statistics: Statistics, readers: Sequence[NodeProto]) -> bool:
+    """Say whether a tensor was always zero and nothing multiplies it: a sum needs no scale of it.
+
+    Where something does, the samples are not real ones.
+    """
+    multiplied = any(node.op_type in CONVOLUTIONS | PRODUCTS for node in readers)
+    return bool(statistics.bins.size) and statistics.largest == 0 and not multiplied
+
+
+def _keep(graph: ModelProto, sites: Sites, positions: Sequence[int], reason: str) -> None:
+    for position in positions:
+        sites.drop(position)
+        sites.kept[node_label(graph.graph.node[position])] = reason
 
 
 def _rounding(inserted: Inserted) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ stage's signed minimum and maximum, so that no data is run here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from trtproof.errors import CalibrationError, ConfigError, ModelError
-from trtproof.precision.base import PrecisionPass, PrecisionRecord, refuse_unknown_options
+from trtproof.errors import CalibrationError, ModelError
+from trtproof.precision.base import PrecisionPass, PrecisionRecord
 from trtproof.precision.dtypes import (
     DEQUANTIZE,
     QDQ_OPS,
@@ -41,6 +41,7 @@ from trtproof.precision.graph import (
     save_model,
     sort_nodes,
 )
+from trtproof.precision.left_out import Ranges, find_left_out, name_readers
 
 if TYPE_CHECKING:
     from trtproof.calibration import Calibration
@@ -48,17 +49,11 @@ if TYPE_CHECKING:
 MIN_OPSET: Final = 13
 """The first opset whose DequantizeLinear takes a scale per channel."""
 
-MASK_MAGNITUDE: Final = 1e9
-"""A number this large stands for "never" (attention masks), not for a measurement: 256 steps over
-its range would leave nothing of the others, so the nodes that touch it stay in float32."""
-
 SCALE_SUFFIX: Final = "_scale"
 """What ONNX Runtime appends to a tensor's name to call its scale."""
 
 INFERRED: Final = {"onnx.infer": "onnxruntime.quant"}
 """Metadata by which ONNX Runtime's quantizer knows that tensors' types are stated already."""
-
-Ranges = Mapping[str, tuple[float, float]]
 
 
 class Int8CpuPass:
@@ -79,8 +74,9 @@ class Int8CpuPass:
             raise CalibrationError(message)
         graph = load_model(model)
         self._require_convertible(graph)
-        left_out = _excluded_nodes(graph, options) | _masked_nodes(graph, calibration.ranges)
-        measured = data_dependent(graph)
+        left_out = find_left_out(graph, calibration.ranges, options)
+        readers = name_readers(graph)
+        measured = {name: readers.get(name, []) for name in data_dependent(graph)}
         quantised = _quantise(graph, calibration.ranges, left_out)
         _refuse_unusable_ranges(quantised, calibration.ranges, measured)
         record = PrecisionRecord(
@@ -102,43 +98,6 @@ class Int8CpuPass:
                 "it with a higher `export.opset`"
             )
         drop_default_inputs(graph)
-
-
-def _excluded_nodes(graph: ModelProto, options: Mapping[str, Any]) -> dict[str, str]:
-    """Return node name -> reason for the nodes that the recipe excludes.
-
-    Raises:
-        ConfigError: an unknown option, not a list of names, or no such node.
-    """
-    refuse_unknown_options(options, known=("exclude",), precision="int8_cpu")
-    names = options.get("exclude", [])
-    repair = "correct the recipe in conf/recipe/ and run `trtproof compose`"
-    key = "option 'exclude' of pass int8_cpu"
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(key=key, problem=f"{names!r} is not a list of node names", repair=repair)
-    known = {node.name for node in graph.graph.node if node.name}
-    for name in names:
-        if name not in known:
-            raise ConfigError(key=key, problem=f"the model has no node {name!r}", repair=repair)
-    return dict.fromkeys(names, "excluded by the recipe")
-
-
-def _masked_nodes(graph: ModelProto, ranges: Ranges) -> dict[str, str]:
-    """Return node name -> reason for the nodes that read or give a number that means "never"."""
-    huge = {name for name, ends in ranges.items() if max(map(abs, ends)) >= MASK_MAGNITUDE}
-    for tensor in graph.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            values = numpy_helper.to_array(tensor)
-            if values.size and np.abs(values).max() >= MASK_MAGNITUDE:
-                huge.add(tensor.name)
-    masked = {}
-    for node in graph.graph.node:
-        # Clip's bounds are such numbers where it has one bound only, and are never quantised.
-        touched = [*(node.input[:1] if node.op_type == "Clip" else node.input), *node.output]
-        found = next((name for name in touched if name in huge), None)
-        if node.name and found:
-            masked[node.name] = f"{found!r} holds a mask (magnitude of 1e9 or more)"
-    return masked
 
 
 def _quantise(graph: ModelProto, ranges: Ranges, left_out: Mapping[str, str]) -> ModelProto:
@@ -230,9 +189,11 @@ def quantised_op_types() -> list[str]:
 
 
 def _refuse_unusable_ranges(
-    quantised: ModelProto, ranges: Ranges, measured: Collection[str]
+    quantised: ModelProto, ranges: Ranges, measured: Mapping[str, Sequence[str]]
 ) -> None:
     """Check the range of every quantised tensor in `measured`: those that depend on samples.
+
+    Its values are the nodes that read them, for the message.
 
     Raises:
         CalibrationError: it has none, or is zero in every sample.
@@ -251,7 +212,8 @@ def _refuse_unusable_ranges(
         if ranges[tensor] == (0.0, 0.0):
             raise CalibrationError(
                 f"tensor {tensor!r} is zero in every calibration sample, so that it has no scale; "
-                "calibrate with real samples, or exclude the nodes that read it"
+                f"calibrate with real samples, or exclude what reads it: "
+                f"{', '.join(measured[tensor])}"
             )
 
 

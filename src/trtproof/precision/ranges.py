@@ -8,7 +8,7 @@ last bits of a range vanish.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -123,9 +123,17 @@ METHODS: Final[Mapping[str, Callable[[Statistics, float, Grid], float]]] = {
 
 
 def find_range(
-    tensor: str, statistics: Statistics, *, method: str, percentile: float, grid: Grid = INT8
+    tensor: str,
+    statistics: Statistics,
+    *,
+    method: str,
+    percentile: float,
+    grid: Grid = INT8,
+    readers: Sequence[str] = (),
 ) -> float:
     """Return the magnitude that the grid's largest value shall stand for.
+
+    `readers` are the nodes that read the tensor, for the message.
 
     Raises:
         CalibrationError: the tensor had no value, was not finite or was zero in every sample.
@@ -139,7 +147,7 @@ def find_range(
     if largest == 0:
         raise CalibrationError(
             f"tensor {tensor!r} is zero in every calibration sample, so that it has no scale; "
-            "calibrate with real samples, or exclude the nodes that read it"
+            f"calibrate with real samples, or exclude what reads it: {', '.join(readers)}"
         )
     return METHODS[method](statistics, percentile, grid)
 

@@ -35,13 +35,18 @@ NO_LABELS: Final = {
 
 @dataclass
 class Evaluation:
-    """What a pass over the split collected; `kept` holds the outputs of the first samples."""
+    """What a pass over the split collected; `kept` holds the outputs of the first samples.
+
+    A scorer in `refused` has no predictions: without labels they would only be compared, so that
+    what it says of the outputs is a reason and no error.
+    """
 
     predictions: dict[str, list[Prediction]]
     indices: list[int] = field(default_factory=list)
     labels: list[Label] | None = field(default_factory=list)
     kept: list[Feeds] = field(default_factory=list)
     not_finite: dict[str, dict[str, int]] = field(default_factory=dict)
+    refused: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,17 +81,18 @@ class BatchBounds:
         return min(max(wanted, self.least), self.most)
 
 
-def guard_inputs(pythonpath: Sequence[str]) -> None:
+def guard_inputs(pythonpath: Sequence[str], scorers: Sequence[str]) -> None:
     """From now on stop this process when it reads a file of the user that is in no key.
 
-    Scorers must be loaded before: their code is keyed, but not as a file of the model or dataset.
+    A file that a scorer reads is keyed through `dataset.files`.
 
     Raises:
         MissingFileError, InputError: a keyed file is not there.
     """
     model = load_section(ModelConfig, "model")
     dataset = load_section(DatasetConfig, "dataset")
-    stage.guard_opens(inputs.keyed_files(model, dataset, pythonpath), setting="dataset.files")
+    allowed = inputs.keyed_files(model, dataset, pythonpath, scorers)
+    stage.guard_opens(allowed, setting="dataset.files", pythonpath=pythonpath)
 
 
 def load_scorers(names: Sequence[str]) -> dict[str, Scorer]:
@@ -106,7 +112,7 @@ def evaluate_plan(
     Batches hold `evaluate.batch` samples, or as many as the plan takes.
 
     Raises:
-        InputError: the split is empty, or a scorer cannot read the outputs.
+        InputError: the split is empty, or a scorer cannot read the outputs of labelled samples.
         BackendError: the plan cannot be opened or run.
     """
     if not len(dataset):
@@ -187,7 +193,28 @@ def _collect(
         counts["nan_count"] += int(np.count_nonzero(np.isnan(array)))
         counts["inf_count"] += int(np.count_nonzero(np.isinf(array)))
     for name, scorer in scorers.items():
+        if name not in result.refused:
+            _predict(result, batch, outputs, name=name, scorer=scorer)
+
+
+def _predict(
+    result: Evaluation, batch: Batch, outputs: Feeds, *, name: str, scorer: Scorer
+) -> None:
+    """Add one scorer's predictions.
+
+    Raises:
+        InputError: the scorer cannot read the outputs, and there are labels to score with.
+    """
+    try:
         result.predictions[name] += scorer.predictions(outputs, batch)
+    except InputError as error:
+        if batch.labels is not None:
+            raise
+        text, _, repair = str(error).partition("; ")
+        repair = repair or f"take {name} out of `evaluate.scorers`"
+        result.refused[name] = {"code": "scorer_refused", "text": text, "repair": repair}
+        result.predictions[name] = []
+        progress.note(f"scorer {name} is skipped: {error}")
 
 
 def score(result: Evaluation, scorers: Mapping[str, Scorer]) -> dict[str, dict[str, float]]:
@@ -218,6 +245,7 @@ def write_evaluation(
 ) -> None:
     """Write scores.json, predictions.json and outputs.npz; equal results give equal bytes."""
     labelled = result.labels is not None
+    skipped = dict.fromkeys(result.predictions, NO_LABELS) | result.refused
     summary = describe_record(record) | {
         "plan_sha256": record.plan_sha256,
         "executor": record.backend,
@@ -225,7 +253,7 @@ def write_evaluation(
         "labelled": labelled,
         "synthetic": synthetic,
         "scores": {name: dict(metrics) for name, metrics in scores.items()},
-        "skipped": {} if labelled else dict.fromkeys(result.predictions, NO_LABELS),
+        "skipped": {} if labelled else skipped,
         "outputs": result.not_finite,
     }
     artifacts.write_json(out / SCORES_FILE, summary)
