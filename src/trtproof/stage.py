@@ -80,8 +80,7 @@ def guard_opens(
 
     `allowed` holds files and folders. Watched are the project and the folders of `pythonpath`, and
     in them what Python or safetensors opens; other native readers are not seen. The environment,
-    trtproof's own code (keyed by its syntax trees), caches and files opened for writing are not
-    the user's inputs.
+    trtproof's own code (keyed otherwise) and files opened for writing are not the user's inputs.
 
     Raises (later, from the open itself, and again from `run` where the caller swallowed it):
         UnkeyedFileError: names the file and the `setting` to add it to.
