@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -57,7 +58,7 @@ def resolve_threads(threads: int) -> int:
     return threads or len(usable_cores())
 
 
-class HostRunner:
+class HostRunner(ABC):
     """The part of a `Runner` that does not infer; host memory is the device's memory here.
 
     A subclass binds the input arrays of a slot once per shape (`bind`), and launches and reads.
@@ -67,13 +68,13 @@ class HostRunner:
         self.signature = signature
         self._buffers: list[Feeds] = [{} for _ in range(SLOTS)]
 
+    @abstractmethod
     def bind(self, slot: int, buffers: Feeds) -> None:
         """Take these arrays as the slot's inputs from now on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def release(self) -> None:
         """Let go of everything bound."""
-        raise NotImplementedError
 
     def stage(self, slot: int, feeds: Feeds) -> None:
         """Copy one request into this slot's own arrays, which are made anew when its shapes change.
@@ -99,13 +100,13 @@ class HostRunner:
         for name in names:
             np.copyto(buffers[name], feeds[name])
 
-    def upload(self, slot: int) -> None:
+    def upload(self, slot: int) -> None:  # noqa: B027 - nothing to do here, on purpose
         """Do nothing: there is no other memory."""
 
-    def download(self, slot: int) -> None:
+    def download(self, slot: int) -> None:  # noqa: B027 - nothing to do here, on purpose
         """Do nothing: there is no other memory."""
 
-    def wait(self) -> None:
+    def wait(self) -> None:  # noqa: B027 - nothing to do here, on purpose
         """Do nothing: `launch` returns when the inference is done."""
 
     def times_ns(self) -> PartTimes:
