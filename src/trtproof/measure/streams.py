@@ -138,7 +138,7 @@ def _run_stream(
             completed += end > shared.start_ns
             if end > shared.start_ns and completed == FEWEST_COMPLETED:
                 shared.note_enough(end)
-    except BaseException:
+    except BaseException:  # whatever it is, the other streams must not wait for this one for ever
         shared.give_up()
         raise
     return times

@@ -251,7 +251,7 @@ def main() -> None:
     try:
         serve(Worker(MonotonicClock()), sys.stdin, replies)
         status = 0
-    except BaseException:
+    except BaseException:  # os._exit below would swallow the traceback of any error
         traceback.print_exc()
         raise
     finally:
