@@ -54,8 +54,8 @@ INDEPENDENT: Final = f"independent{AGAIN}"
 class LoopLink:
     """Speaks like a worker's link, and has the independent loop do the timing."""
 
-    def __init__(self, contender: Contender, *, number: int, folder: Path) -> None:
-        self.contender, self.number, self._folder = contender, number, folder
+    def __init__(self, contender: Contender, *, number: int, folder: Path, call: str) -> None:
+        self.contender, self.number, self._folder, self._call = contender, number, folder, call
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +73,7 @@ class LoopLink:
         plan = self.contender.folder / self.contender.plan
         threads = str(self.contender.options.threads)
         self._child = subprocess.Popen(
-            [sys.executable, str(LOOP), str(plan), str(items), threads],
+            [sys.executable, str(LOOP), str(plan), str(items), threads, self._call],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -109,10 +109,12 @@ class LoopLink:
 class LoopLauncher(Launcher):
     """Starts the independent loop where the contender is that."""
 
+    call = "run"
+
     def start(self, contender: Contender) -> WorkerLink:
         if contender.name != INDEPENDENT:
             return super().start(contender)
-        link = LoopLink(contender, number=self._started_count, folder=self.folder)
+        link = LoopLink(contender, number=self._started_count, folder=self.folder, call=self.call)
         self._started_count += 1
         return cast("WorkerLink", link)
 
@@ -128,7 +130,7 @@ def main() -> None:
         sustained=None,
         cold=None,
     )
-    reference, hardware = load_section(str, "reference"), load_hardware()
+    reference, hardware = arguments.reference or load_section(str, "reference"), load_hardware()
     variants = load_section(dict[str, VariantConfig], "variants")
     chosen = {name: variants[name] for name in (reference, arguments.variant)}
     lineup = line_up(chosen, reference=reference, hardware=hardware, config=config, pythonpath=[])
@@ -159,6 +161,7 @@ def _run_session(
         _Neighbour(arguments.neighbour, plan.config.max_minutes * 60),
     ):
         launcher = LoopLauncher(plan, Path(folder))
+        launcher.call = arguments.call
         record = sessions.run_sessions(launcher, reference=reference, clock=MonotonicClock())
     selection = record.select(plan.config.disturbance)
     samples = make_samples(record.blocks, left_out=selection.left_out)
@@ -227,7 +230,8 @@ def _summarize(results: list[dict[str, Any]], arguments: argparse.Namespace) -> 
     )
     values = sorted(item["bias_wall_p10"][0] for item in results)
     print(
-        f"independent loop / ours, wall P10 of {arguments.variant}: {values[0]:.4f} to "
+        f"independent loop ({arguments.call}) / ours, wall P10 of {arguments.variant}: "
+        f"{values[0]:.4f} to "
         f"{values[-1]:.4f}; {inside} of {len(results)} within 3 % or the A/A half-width"
     )
 
@@ -271,6 +275,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--variant", default="onnxruntime-fp32")
+    parser.add_argument("--reference", help="instead of params.yaml's")
+    parser.add_argument("--call", choices=("run", "binding"), default="run")
     parser.add_argument("--neighbour", type=int, default=0)
     return parser.parse_args()
 
