@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from trtproof.backends.host import resolve_threads, usable_cores
+from trtproof.backends.host import resolve_threads
+from trtproof.cores import usable_cores
 from trtproof.measure import machine
 from trtproof.measure.disturbed import RoundEvidence
 from trtproof.measure.machine import MachineState, compare_states, describe_setting, read_state

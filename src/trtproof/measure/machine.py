@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psutil
 
-from trtproof.backends.host import usable_cores
+from trtproof.cores import usable_cores
 from trtproof.measure.clock import MonotonicClock
 from trtproof.measure.disturbed import RoundEvidence
 

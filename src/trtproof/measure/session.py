@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from trtproof import progress
-from trtproof.backends.host import usable_cores
+from trtproof.cores import usable_cores
 from trtproof.measure.answers import check_answers, collect_evaluated
 from trtproof.measure.budget import plan_blocks, plan_warmup
 from trtproof.measure.clock import Clock
