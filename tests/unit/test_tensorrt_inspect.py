@@ -136,9 +136,15 @@ def test_what_cannot_be_read_is_said(text: str, problem: str) -> None:
     assert problem in found.problems[0]
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)
-       | st.dictionaries(st.sampled_from(["Layers", "Name", "Inputs", "Metadata", "Weights",
-                                          "Format/Datatype", "LayerType"]), inner), max_leaves=12))  # fmt: skip
+KEYS = ("Layers", "Name", "Inputs", "Metadata", "Weights", "Format/Datatype", "LayerType")
+LEAVES = st.none() | st.integers() | st.text()
+
+
+def nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner)
+
+
+@given(st.recursive(LEAVES, nested, max_leaves=12))
 def test_no_json_at_all_makes_the_parser_fail(data: object) -> None:
     read_inspection(json.dumps(data))
 

@@ -29,7 +29,6 @@ REAL = pytest.mark.skipif(
     not ENGINES, reason="TRTPROOF_ENGINE_DATA names no folder of real engines' inspector files"
 )
 MAJORS = pytest.mark.parametrize("major", [10, 11])
-WEIGHTS = {"Weights": {"Type": "Float", "Count": 9}}
 
 
 def judge(layers: list[Any], precision: str, share: float | None = None) -> Realised:
@@ -77,7 +76,7 @@ def test_work_on_the_host_and_other_profiles_count_for_nothing() -> None:
 
 def test_a_hidden_block_is_undecidable_and_its_share_is_said() -> None:
     block = layer("{ForeignNode[/a/MatMul.../b/Add]}", "Myelin", "Float", "Float")
-    conv = layer("Conv_0", "CaskConvolution", "Float", "Float", **WEIGHTS)
+    conv = layer("Conv_0", "CaskConvolution", "Float", "Float", Weights={"Type": "Float"})
     found = judge([conv, block], "fp16")
     assert found.word == "undecidable"
     assert found.hidden_share == 0.5
