@@ -75,12 +75,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """A built plan: its file, size and identity; `build_s` is None where it was not recorded."""
+    """A built plan: its file, size and identity; `build_s` is None where it was not recorded.
+
+    `details` is what the backend said of the build, `layers` the table of layers.json where an
+    inspector read them out of the plan.
+    """
 
     file: str
     size_bytes: int
     sha256: str
     build_s: float | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    layers: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
