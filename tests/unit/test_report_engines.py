@@ -99,7 +99,7 @@ def test_a_long_engine_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     findings, facts = load(make(small("Int8")))
     ((_, table),) = show_engines(findings, facts).fusions
     assert len(table.rows) == 2
-    assert table.notes == ["3 more layers are in the variant's layers.json."]
+    assert table.notes == ["3 more layers are not shown."]
 
 
 def test_an_engine_of_the_names_only_kind_is_shown_as_undecidable() -> None:

@@ -65,12 +65,13 @@ def show_engines(findings: Findings, facts: Facts) -> Engines:
     return Engines(
         summary=Table(columns=columns, rows=rows, notes=(COUNTS_NOTE, SHARES_NOTE)),
         fusions=[
-            (_fusion_title(variant, plan), fusion_table(plan)) for _, variant, plan in inspected
+            (_fusion_title(variant, plan), fusion_table(plan.layers))
+            for _, variant, plan in inspected
         ],
     )
 
 
-def fusion_table(plan: Plan) -> Table:
+def fusion_table(layers: Sequence[Mapping[str, Any]]) -> Table:
     """Return the engine's layers in order, each with the ONNX nodes that it was made of."""
     columns = (
         Column("#", is_number=True),
@@ -80,11 +81,9 @@ def fusion_table(plan: Plan) -> Table:
         Column("Kind"),
         Column("Tactic"),
     )
-    shown = plan.layers[:MOST_ROWS]
-    left_out = len(plan.layers) - len(shown)
-    notes = (
-        [f"{number(left_out)} more layers are in the variant's layers.json."] if left_out else []
-    )
+    shown = layers[:MOST_ROWS]
+    more = len(layers) - len(shown)
+    notes = [f"{number(more)} more layers are not shown."] if more else []
     return Table(columns=columns, rows=[_layer_row(layer) for layer in shown], notes=notes)
 
 

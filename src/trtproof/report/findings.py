@@ -159,8 +159,8 @@ class Audit:
 class Findings:
     """Everything that was found, the reference first.
 
-    `selection` says which rounds count and why others do not. `sources` are the files that were
-    read.
+    `selection` says which rounds count and why others do not. `imports` are records of what was
+    measured elsewhere. `sources` are the files that were read.
     """
 
     settings: Settings
@@ -171,6 +171,7 @@ class Findings:
     selection: Selection
     audits: Sequence[Audit | NotMeasured]
     calibration: Mapping[str, Any] | NotMeasured
+    imports: Sequence[Mapping[str, Any]] = ()
     sources: Sequence[Path] = field(default_factory=tuple)
 
     @property

@@ -16,6 +16,7 @@ from trtproof.report.engines import show_engines
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
 from trtproof.report.headline import fastest_variant, make_tiles, make_warnings
+from trtproof.report.imported import show_imports
 from trtproof.report.session_texts import (
     answers_text,
     control_text,
@@ -69,6 +70,7 @@ def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "difference_table": tables.difference_table(findings),
         "plan_table": tables.plan_table(findings, facts),
         "engines": show_engines(findings, facts),
+        "imports": show_imports(findings.imports),
         "audit_table": tables.audit_table(findings),
         "load_table": scenario_tables.load_table(findings, facts),
         "sustained_table": scenario_tables.sustained_table(findings, facts),
