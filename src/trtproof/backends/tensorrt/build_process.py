@@ -30,6 +30,7 @@ from trtproof.backends.tensorrt.order import (
 from trtproof.backends.tensorrt.plugins import load_plugins
 from trtproof.backends.tensorrt.settings import add_profiles, make_config, read_back
 from trtproof.errors import BuildFailedError, PipelineError
+from trtproof.progress import note
 from trtproof.stage import die_with_parent
 
 VERBOSE: Final = "VERBOSE"
@@ -121,6 +122,8 @@ def set_timing_cache(config: Any, folder: Path, order: BuildOrder, calls: Option
         )
 
     taken = calls.optional("timing_cache", lambda: use(kept)) if kept else None
+    if kept and not taken:
+        note(f"{order.title}: TensorRT refuses the kept timing cache; building without it")
     if not taken:
         calls.optional("timing_cache", lambda: use(b""))
     return bool(taken)
