@@ -1,0 +1,61 @@
+"""TensorRT 10.16+ and 11 by one code path; never executed by us on TensorRT itself.
+
+library      import tensorrt once, refuse tensorrt_rtx, the one logger of the process
+calls        calls that a good build can do without: "unavailable: reason" instead of an error
+errors       what TensorRT's log lines mean: recorded failures, or errors that record nothing
+reasons      why a machine cannot run a precision, from hardware.json alone
+options      variant.build.options of this backend as a type
+checks       what the builder accepts in silence: checked before TensorRT sees the model
+build_*      the build, in a process of its own
+gate         sidecar against this machine before anything is deserialised
+inspect      the engine inspector's JSON of both majors
+runner       the engine and its runners
+
+Names: in this package a variable (or attribute) called trt, builder, network, parser, config,
+profile, plan, runtime, engine, context, inspector, timing_cache or parser_error holds that object
+of TensorRT's and nothing else, so that a test can hold every access against the recorded surfaces
+of both majors. TensorRT is reached through `library.load()` only.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trtproof.backends.base import BuildSpec, CompileRecord, Engine, Facts, RunOptions
+from trtproof.backends.tensorrt import reasons
+from trtproof.errors import BackendError
+from trtproof.reason import Reason
+
+if TYPE_CHECKING:
+    from trtproof.models.base import ModelFiles
+
+
+class TensorRtBackend:
+    """Registered as "tensorrt"."""
+
+    name = "tensorrt"
+
+    def unavailable(self, facts: Facts, precision: str) -> Reason | None:
+        """Return the first thing that is missing, in the order of what to repair first."""
+        return reasons.first_missing(facts, precision)
+
+    def compile(self, model: ModelFiles, spec: BuildSpec, out: Path) -> CompileRecord:
+        """Refuse.
+
+        Raises:
+            BackendError: always.
+        """
+        raise BackendError(reasons.NOT_YET.text)
+
+    def open(self, folder: Path, plan: str, options: RunOptions) -> AbstractContextManager[Engine]:
+        """Refuse.
+
+        Raises:
+            BackendError: always.
+        """
+        raise BackendError(reasons.NOT_YET.text)
+
+
+BACKEND = TensorRtBackend()
