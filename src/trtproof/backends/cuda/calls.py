@@ -28,7 +28,6 @@ MACHINE_ERRORS: Final = {
     "cudaErrorNoDevice": "see CUDA_VISIBLE_DEVICES and `nvidia-smi`, or choose `target=cpu`",
     "cudaErrorInvalidDevice": "see CUDA_VISIBLE_DEVICES and `nvidia-smi`",
     "cudaErrorDevicesUnavailable": _LEFT,
-    "cudaErrorDeviceUnavailable": _LEFT,
     "cudaErrorInitializationError": _SMI,
     "cudaErrorSystemNotReady": "start the fabric manager (`systemctl status nvidia-fabricmanager`)",
     "cudaErrorOperatingSystem": _SMI,

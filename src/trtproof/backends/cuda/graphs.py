@@ -43,7 +43,7 @@ class Graph:
             self._calls.release("cudaGraphExecDestroy", executable)
 
 
-def capture(stream: Stream, enqueue: Callable[[], None]) -> Graph:
+def capture(stream: Stream, enqueue: Callable[[], object]) -> Graph:
     """Return the graph of what `enqueue` puts into the stream; nothing of it runs now.
 
     Calls of other threads may go on meanwhile (thread-local mode, as trtexec captures). Enqueue
