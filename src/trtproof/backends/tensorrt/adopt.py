@@ -63,26 +63,37 @@ def adopt_plan(plan_file: Path, model: ModelFiles, spec: BuildSpec, out: Path) -
         work = Work(spec=spec, options=options, folder=Path(folder), out=out, process=PROCESS)
         shutil.copyfile(plan_file, work.folder / orders.PLAN_FILE)
         order.write(work.folder)
-        facts = dict(require_built(run_process(work), work).facts)
+        answer = require_built(run_process(work), work)
         tensors = json.loads((work.folder / TENSORS_FILE).read_text(encoding="utf-8"))
         require_model(tensors, model.signature, plan_file)
-        text = (work.folder / orders.INSPECTOR_FILE).read_text(encoding="utf-8")
-        inspected = inspect_text(text, Asked(spec.precision))
-        require_precision(inspected, options.precision_gate)
-        artifacts.write_text(out / RAW_FILE, text)
-        shutil.copyfile(work.folder / orders.PLAN_FILE, out / orders.PLAN_FILE)
-        copy_plugins(options, out)
-        facts |= {
-            "may_differ": allowed_differences(options),
-            "inspection": inspected.facts(),
-            "precision": spec.precision,
-            "made_elsewhere": {
-                "file": plan_file.as_posix(),
-                "sha256": artifacts.sha256_file(out / orders.PLAN_FILE),
-            },
-        }
-        layers = [layer.to_json() for layer in inspected.inspection.layers]
-        return CompileRecord(orders.PLAN_FILE, facts=facts, layers=layers, log=read_log(work))
+        return collect(work, answer, plan_file)
+
+
+def collect(work: Work, answer: orders.Answer, plan_file: Path) -> CompileRecord:
+    """Judge the plan's precision and copy it, and what was seen of it, into the variant's folder.
+
+    Raises:
+        BuildFailedError: it provably computes in another precision than the recipe's.
+    """
+    text = (work.folder / orders.INSPECTOR_FILE).read_text(encoding="utf-8")
+    inspected = inspect_text(text, Asked(work.spec.precision))
+    require_precision(inspected, work.options.precision_gate)
+    artifacts.write_text(work.out / RAW_FILE, text)
+    target = work.out / orders.PLAN_FILE
+    shutil.copyfile(work.folder / orders.PLAN_FILE, target)
+    copy_plugins(work.options, work.out)
+    facts = {
+        **answer.facts,
+        "may_differ": allowed_differences(work.options),
+        "inspection": inspected.facts(),
+        "precision": work.spec.precision,
+        "made_elsewhere": {
+            "file": plan_file.as_posix(),
+            "sha256": artifacts.sha256_file(target),
+        },
+    }
+    layers = [layer.to_json() for layer in inspected.inspection.layers]
+    return CompileRecord(orders.PLAN_FILE, facts=facts, layers=layers, log=read_log(work))
 
 
 def require_model(
