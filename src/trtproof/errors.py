@@ -113,5 +113,13 @@ class BackendError(PipelineError):
     """A backend failed in a way that another try may not: nothing is recorded or cached."""
 
 
+class DeviceMemoryError(BackendError):
+    """The GPU's memory, or host memory that can be pinned, is used up."""
+
+
+class CudaGraphError(BackendError):
+    """A launch cannot be recorded as a CUDA graph; launching it plainly may still work."""
+
+
 class HardwareError(PipelineError):
     """The machine contradicts itself or the configuration."""

@@ -82,15 +82,7 @@ class HostRunner(ABC):
         Raises:
             BackendError: an input is missing or has another type than the signature says.
         """
-        for spec in self.signature.inputs:
-            if spec.name not in feeds:
-                raise BackendError(
-                    f"input {spec.name!r} is missing; the request has {', '.join(feeds)}"
-                )
-            if feeds[spec.name].dtype != np.dtype(spec.dtype):
-                raise BackendError(
-                    f"input {spec.name!r} is {feeds[spec.name].dtype}, not {spec.dtype}"
-                )
+        check_feeds(self.signature, feeds)
         buffers = self._buffers[slot]
         names = self.signature.input_names
         if not buffers or any(buffers[name].shape != feeds[name].shape for name in names):
@@ -117,6 +109,21 @@ class HostRunner(ABC):
         """Let go of both slots; closing again does nothing."""
         self._buffers = [{} for _ in range(SLOTS)]
         self.release()
+
+
+def check_feeds(signature: Signature, feeds: Feeds) -> None:
+    """Refuse a request that does not fit the signature.
+
+    Raises:
+        BackendError: an input is missing or has another type than the signature says.
+    """
+    for spec in signature.inputs:
+        if spec.name not in feeds:
+            raise BackendError(
+                f"input {spec.name!r} is missing; the request has {', '.join(feeds)}"
+            )
+        if feeds[spec.name].dtype != np.dtype(spec.dtype):
+            raise BackendError(f"input {spec.name!r} is {feeds[spec.name].dtype}, not {spec.dtype}")
 
 
 def refuse_options(backend: str, options: Mapping[str, Any]) -> None:
