@@ -65,7 +65,7 @@ def small(dtype: str, *, major: int = 10) -> str:
             layer("conv2", "CaskConvolution", kind, kind, major=major,
                   Metadata=onnx("conv2 | block (Block)"), **conv),
             layer("reshape_after_conv2", "NoOp", kind, wide, major=major),
-            layer("shape_of_image", "shape_call", "Int64", "Int64", major=major),
+            layer("(Unnamed Layer* 9) [Shape]", "shape_call", "Int64", "Int64", major=major),
         ],
         major=major,
     )  # fmt: skip

@@ -40,6 +40,8 @@ class Made:
     status: str = "built"
     reason: Reason | None = None
     size_bytes: int = 1_200_000
+    details: Mapping[str, Any] = field(default_factory=dict)
+    layers: Sequence[Mapping[str, Any]] = ()
 
 
 VARIANTS: Mapping[str, Made] = {

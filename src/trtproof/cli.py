@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from trtproof import __version__
 from trtproof.errors import PipelineError
+from trtproof.trtexec import command as import_trtexec
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +48,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the probe, then say per stage what `dvc repro` will do and why.",
     )
     why.set_defaults(command=_why)
+    trtexec = commands.add_parser(
+        "import-trtexec",
+        help="take over what NVIDIA's trtexec measured",
+        description=import_trtexec.DESCRIPTION,
+    )
+    import_trtexec.add_arguments(trtexec)
+    trtexec.set_defaults(command=_import_trtexec)
     return parser
 
 
@@ -61,6 +69,12 @@ def _compose(parsed: argparse.Namespace) -> int:
     check_settings(parse_params(text))
     changed = not parsed.check and write_params(text)
     print(f"{PARAMS_FILE}: {'written' if changed else 'unchanged'}")
+    return 0
+
+
+def _import_trtexec(parsed: argparse.Namespace) -> int:
+    path = import_trtexec.run(parsed)
+    print(f"{path}: written; `dvc repro report` shows it")
     return 0
 
 

@@ -28,7 +28,7 @@ def make_tensorrt(host: Host | None = None) -> Any:
     trt: Any = ModuleType("tensorrt")
     trt.__version__ = host.version
     for name, members in surface.enums.items():
-        setattr(trt, name, enum.IntEnum(name, members))
+        setattr(trt, name, make_enum(name, members))
     trt.ILogger = _logger_base(surface)
     for name in CALLBACKS:
         setattr(trt, name, callback_base(surface, name))
@@ -41,13 +41,30 @@ def make_tensorrt(host: Host | None = None) -> Any:
     return trt
 
 
+class _Numbered(enum.Enum):
+    """An enumeration as pybind11 makes it: `int()` works, arithmetic with it does not."""
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __index__(self) -> int:
+        return int(self.value)
+
+
+def make_enum(name: str, members: dict[str, int]) -> Any:
+    """Return an enumeration of the bindings."""
+    make: Any = _Numbered
+    return make(name, members)
+
+
 def _logger_base(surface: Surface) -> type:
     base: Any = callback_base(surface, "ILogger")
     names = ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE")
-    base.Severity = enum.IntEnum("Severity", {name: number for number, name in enumerate(names)})
+    base.Severity = make_enum("Severity", {name: number for number, name in enumerate(names)})
     for name in names:
         setattr(base, name, base.Severity[name])
-    return base  # type: ignore[no-any-return]
+    made: type = base
+    return made
 
 
 def _numpy_type(trt_type: Any) -> Any:

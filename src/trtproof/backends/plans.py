@@ -145,7 +145,7 @@ def _record_failure(record: EngineRecord, error: BuildFailedError, out: Path) ->
     """Return the record of a build that failed; what it had written is removed, its cause kept."""
     for path in out.iterdir():
         path.unlink()
-    artifacts.write_text(out / LOG_FILE, f"{error}\n")
+    artifacts.write_text(out / LOG_FILE, f"{error}\n{error.log}")
     reason = Reason(code=error.code, text=error.text, repair=error.repair)
     files = artifacts.sha256_folder(out)
     return replace(record, status="failed", reason=reason, files=files)

@@ -75,12 +75,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """A built plan: its file, size and identity; `build_s` is None where it was not recorded."""
+    """A built plan: its file, size and identity; `build_s` is None where it was not recorded.
+
+    `details` is what the backend said of the build, `layers` the table of layers.json where an
+    inspector read them out of the plan.
+    """
 
     file: str
     size_bytes: int
     sha256: str
     build_s: float | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    layers: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -153,8 +159,8 @@ class Audit:
 class Findings:
     """Everything that was found, the reference first.
 
-    `selection` says which rounds count and why others do not. `sources` are the files that were
-    read.
+    `selection` says which rounds count and why others do not. `imports` are records of what was
+    measured elsewhere. `sources` are the files that were read.
     """
 
     settings: Settings
@@ -165,6 +171,7 @@ class Findings:
     selection: Selection
     audits: Sequence[Audit | NotMeasured]
     calibration: Mapping[str, Any] | NotMeasured
+    imports: Sequence[Mapping[str, Any]] = ()
     sources: Sequence[Path] = field(default_factory=tuple)
 
     @property

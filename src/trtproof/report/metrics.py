@@ -15,6 +15,7 @@ from typing import Any, Final
 from trtproof.measure.quantiles import Quantile
 from trtproof.measure.verdict import Verdict
 from trtproof.report.comparisons import Comparisons
+from trtproof.report.engine_figures import engine_figures
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Scores, VariantFindings
 from trtproof.report.scenarios import Load, Scenarios
@@ -74,6 +75,7 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
         metrics["plan_mib"] = round_significant(variant.plan.size_bytes / BYTES_PER_MIB)
         if variant.plan.build_s is not None:
             metrics["build_s"] = round_significant(variant.plan.build_s)
+        metrics |= _rounded(engine_figures(variant.plan.details))
     return metrics
 
 

@@ -42,12 +42,16 @@ class TensorRtBackend:
         return reasons.first_missing(facts, precision)
 
     def compile(self, model: ModelFiles, spec: BuildSpec, out: Path) -> CompileRecord:
-        """Refuse.
+        """Write the plan into the folder `out`.
 
         Raises:
-            BackendError: always.
+            ConfigError: an option or a profile is wrong.
+            BuildFailedError: a cause that the next try meets again; it is recorded.
+            BackendError: out of memory, a CUDA error, a crash, a time-out; nothing is recorded.
         """
-        raise BackendError(reasons.NOT_YET.text)
+        from trtproof.backends.tensorrt.build import compile_plan
+
+        return compile_plan(model, spec, out)
 
     def open(self, folder: Path, plan: str, options: RunOptions) -> AbstractContextManager[Engine]:
         """Refuse.
@@ -55,7 +59,7 @@ class TensorRtBackend:
         Raises:
             BackendError: always.
         """
-        raise BackendError(reasons.NOT_YET.text)
+        raise BackendError(reasons.NO_GPU.text)
 
 
 BACKEND = TensorRtBackend()
