@@ -20,7 +20,7 @@ from trtproof.backends.tensorrt.plugins import load_plugins, plugins_beside
 from trtproof.backends.tensorrt.ranges import Ranges, read_profiles
 from trtproof.backends.tensorrt.runner import TensorRtRunner
 from trtproof.backends.tensorrt.tensors import read_tensors
-from trtproof.errors import BackendError, HardwareError
+from trtproof.errors import BackendError, ConfigError, HardwareError
 from trtproof.tensor import Signature
 
 MIB: Final = 1 << 20
@@ -163,9 +163,8 @@ def _deserialize(runtime: Any, path: Path, lines: deque[library.LogLine]) -> Any
     lines.clear()
     engine = runtime.deserialize_cuda_engine(path.read_bytes())
     if engine is None:
-        raise refusal(
-            f"loading {path}", list(lines), repair=f"run `dvc repro -f build@{path.parent.name}`"
-        )
+        repair = f"run `dvc repro -f build@{path.parent.name}`"
+        raise refusal(f"loading {path}", list(lines), repair=repair)
     return engine
 
 
@@ -173,15 +172,17 @@ def _stream_weights(engine: Any, options: RunOptions) -> dict[str, int]:
     """Set how many weights stay on the GPU, before any context exists; return what is so.
 
     Raises:
-        BackendError: the plan cannot stream its weights, or TensorRT takes another budget.
+        ConfigError: the plan cannot stream its weights.
+        BackendError: TensorRT takes another budget.
     """
     if options.weight_streaming_mib is None:
         return {}
     streamable = int(engine.streamable_weights_size)
     if not streamable:
-        raise BackendError(
-            "run.weight_streaming_mib is set, but the plan has no weights that can be streamed; "
-            "set it to null, or set build.options.weight_streaming to true"
+        raise ConfigError(
+            key="run.weight_streaming_mib",
+            problem="the plan has no weights that can be streamed",
+            repair="set it to null, or set build.options.weight_streaming to true",
         )
     budget = min(options.weight_streaming_mib * MIB, streamable)
     engine.weight_streaming_budget_v2 = budget
