@@ -298,7 +298,7 @@ class ICudaEngine:
             raise ValueError(problem)
         return [tuple(limit) for limit in self._limits(name, profile_index)]
 
-    def get_tensor_profile_values(self, index: int, name: str) -> list[list[int]]:
+    def get_tensor_profile_values(self, index: Any, name: Any) -> list[list[int]]:
         """Take the arguments in the order of the bindings, whatever they are called there."""
         if not isinstance(index, int) or not isinstance(name, str):
             problem = "get_tensor_profile_values(): incompatible function arguments"

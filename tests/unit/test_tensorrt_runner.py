@@ -307,7 +307,7 @@ def test_a_plan_whose_weights_cannot_be_streamed_is_refused(
     ],
 )
 def test_a_plan_of_another_machine_is_refused_with_the_repair(
-    refusing: ExitStack, tmp_path: Path, host: Host, header: dict[str, str], words: str
+    refusing: ExitStack, tmp_path: Path, host: Host, header: dict[str, Any], words: str
 ) -> None:
     folder = write_variant(tmp_path / "tensorrt-fp16", host=host, **header)
     with pytest.raises(BackendError, match=words) as caught:

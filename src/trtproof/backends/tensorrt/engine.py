@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,16 @@ KEPT_LINES: Final = 200
 """How many of the last log lines are kept while requests run: enough to say why one was refused."""
 
 
+class LastLines(list[library.LogLine]):
+    """The last lines of a log that goes on for as long as requests run."""
+
+    def append(self, line: library.LogLine) -> None:
+        """Take one line, and let the oldest go."""
+        if len(self) >= KEPT_LINES:
+            del self[0]
+        super().append(line)
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What runners need of a loaded plan."""
@@ -39,7 +48,7 @@ class Loaded:
     tensors: Tensors
     profiles: Sequence[Ranges]
     options: RunOptions
-    lines: deque[library.LogLine]
+    lines: list[library.LogLine]
     streamed: bool
     """Some weights stay in host memory and travel to the GPU in every inference."""
 
@@ -99,7 +108,7 @@ def open_engine(folder: Path, plan_file: str, options: RunOptions) -> Iterator[T
         BackendError: TensorRT refuses the plan, or it is not the signature's.
     """
     trt = library.load()
-    lines: deque[library.LogLine] = deque(maxlen=KEPT_LINES)
+    lines = LastLines()
     with ExitStack() as stack:
         device = stack.enter_context(open_device())
         stack.enter_context(library.capture(lines))
@@ -115,7 +124,7 @@ def _load(
     folder: Path,
     plan_file: str,
     options: RunOptions,
-    lines: deque[library.LogLine],
+    lines: list[library.LogLine],
 ) -> TensorRtEngine:
     signature = load_signature(folder)
     before = device.memory()
@@ -159,12 +168,12 @@ def _make_runtime(trt: Any) -> Any:
     return runtime
 
 
-def _deserialize(runtime: Any, path: Path, lines: deque[library.LogLine]) -> Any:
+def _deserialize(runtime: Any, path: Path, lines: list[library.LogLine]) -> Any:
     lines.clear()
     engine = runtime.deserialize_cuda_engine(path.read_bytes())
     if engine is None:
         repair = f"run `dvc repro -f build@{path.parent.name}`"
-        raise refusal(f"loading {path}", list(lines), repair=repair)
+        raise refusal(f"loading {path}", lines, repair=repair)
     return engine
 
 

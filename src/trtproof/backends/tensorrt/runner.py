@@ -230,7 +230,7 @@ class TensorRtRunner(CudaRunner):
 
     def _refused(self, what: str, repair: str) -> BackendError:
         """Return the error of a call that answered False or None, with what TensorRT logged."""
-        return refusal(what, list(self._lines), repair=repair)
+        return refusal(what, self._lines, repair=repair)
 
 
 def _extents(buffer: TensorBuffer) -> Extents:
