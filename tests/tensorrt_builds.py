@@ -13,11 +13,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from tests.fake_cuda.gpu import current_machine, new_machine
+from tests.fake_cuda.runtime import make_runtime
 from tests.fake_tensorrt.host import Host
 from tests.fake_tensorrt.module import make_tensorrt
 from tests.fakes import SIGNATURE, write_model
 
 from trtproof.backends.base import BuildSpec, CompileRecord
+from trtproof.backends.cuda.calls import MODULE as CUDA_MODULE
 from trtproof.backends.tensorrt import BACKEND
 from trtproof.backends.tensorrt import build as build_module
 from trtproof.models.base import ModelFiles
@@ -25,17 +28,20 @@ from trtproof.tensor import Signature
 
 TESTS = Path(__file__).parent
 FAKE_PATH = TESTS / "fake_tensorrt/path"
+FAKE_CUDA_PATH = TESTS / "fake_cuda/path"
 CHECK_PATH = TESTS / "trt_check_path"
 SOURCE = TESTS.parent / "src"
 BATCHES = {"batch": (1, 4, 8)}
 
 
 def use_fake(monkeypatch: pytest.MonkeyPatch, host: Host | None = None) -> Any:
-    """Let this process and its children import the fake of a host; return it."""
+    """Let this process and its children import the fakes of a host and its GPU; return TensorRT."""
     host = host or Host()
     trt = make_tensorrt(host)
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
-    paths = [str(FAKE_PATH), str(TESTS.parent), str(SOURCE)]
+    monkeypatch.setitem(sys.modules, CUDA_MODULE, make_runtime(current_machine))
+    new_machine()
+    paths = [str(FAKE_PATH), str(FAKE_CUDA_PATH), str(TESTS.parent), str(SOURCE)]
     monkeypatch.setenv("PYTHONPATH", ":".join(paths))
     for name, value in host.environment().items():
         monkeypatch.setenv(name, value)
