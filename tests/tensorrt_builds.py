@@ -4,40 +4,54 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from tests.fake_cuda.gpu import current_machine, new_machine
+from tests.fake_cuda.runtime import make_runtime
 from tests.fake_tensorrt.host import Host
 from tests.fake_tensorrt.module import make_tensorrt
 from tests.fakes import SIGNATURE, write_model
 
 from trtproof.backends.base import BuildSpec, CompileRecord
+from trtproof.backends.cuda.calls import MODULE as CUDA_MODULE
 from trtproof.backends.tensorrt import BACKEND
+from trtproof.backends.tensorrt import build as build_module
 from trtproof.models.base import ModelFiles
 from trtproof.tensor import Signature
 
 TESTS = Path(__file__).parent
 FAKE_PATH = TESTS / "fake_tensorrt/path"
+FAKE_CUDA_PATH = TESTS / "fake_cuda/path"
 CHECK_PATH = TESTS / "trt_check_path"
 SOURCE = TESTS.parent / "src"
 BATCHES = {"batch": (1, 4, 8)}
 
 
 def use_fake(monkeypatch: pytest.MonkeyPatch, host: Host | None = None) -> Any:
-    """Let this process and its children import the fake of a host; return it."""
+    """Let this process and its children import the fakes of a host and its GPU; return TensorRT."""
     host = host or Host()
     trt = make_tensorrt(host)
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
-    paths = [str(FAKE_PATH), str(TESTS.parent), str(SOURCE)]
+    monkeypatch.setitem(sys.modules, CUDA_MODULE, make_runtime(current_machine))
+    new_machine()
+    paths = [str(FAKE_PATH), str(FAKE_CUDA_PATH), str(TESTS.parent), str(SOURCE)]
     monkeypatch.setenv("PYTHONPATH", ":".join(paths))
     for name, value in host.environment().items():
         monkeypatch.setenv(name, value)
     return trt
+
+
+def use_checker(monkeypatch: pytest.MonkeyPatch, python: str) -> None:
+    """Let build processes run the real parser and builder over the developers' checker."""
+    monkeypatch.setattr(build_module, "sys", SimpleNamespace(executable=python))
+    monkeypatch.setenv("PYTHONPATH", f"{SOURCE}:{CHECK_PATH}")
 
 
 @dataclass
@@ -168,4 +182,23 @@ def use_foreign_operators(proto: ModelProto) -> None:
     """Make two nodes somebody else's, so that all problems can be seen at once."""
     proto.opset_import.append(helper.make_opsetid("custom", 1))
     for node in (proto.graph.node[1], proto.graph.node[4]):
-        node.domain = "custom"
+        node.domain, node.op_type = "custom", f"My{node.op_type}"
+
+
+def make_static(model: ModelFiles, folder: Path, extents: dict[str, int]) -> ModelFiles:
+    """Write a copy of a model whose axes have these extents."""
+    proto = onnx.load(model.onnx)
+    del proto.graph.value_info[:]
+    for value in (*proto.graph.input, *proto.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in extents:
+                dim.dim_value = extents[dim.dim_param]
+            elif dim.dim_param:
+                dim.ClearField("dim_param")
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(proto.SerializeToString())
+    inputs = tuple(
+        replace(spec, shape=tuple(extents[d] if isinstance(d, str) else d for d in spec.shape))
+        for spec in model.signature.inputs
+    )
+    return ModelFiles(folder, replace(model.signature, inputs=inputs))

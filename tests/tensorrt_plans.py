@@ -1,25 +1,19 @@
-"""Plans of the fake TensorRT, written without a builder, and the fakes that run them."""
+"""Plans of the fake TensorRT, written without a builder."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.fake_cuda.gpu import current_machine, new_machine
-from tests.fake_cuda.runtime import make_runtime
 from tests.fake_tensorrt.host import Host
-from tests.fake_tensorrt.module import make_tensorrt
 from tests.fake_tensorrt.plan import write_plan
 from tests.fakes import SIGNATURE, write_model
 
-from trtproof.backends.cuda.calls import MODULE
 from trtproof.tensor import Feeds, Signature, TensorSpec
 
 PLAN_FILE = "engine.plan"
@@ -36,15 +30,6 @@ RESHAPED = Signature(
     inputs=(TensorSpec("x", "float32", (12,)), TensorSpec("to", "int64", (2,))),
     outputs=(TensorSpec("y", "float32", ("rows", "columns")),),
 )
-
-
-def use_fakes(monkeypatch: pytest.MonkeyPatch, host: Host | None = None) -> Any:
-    """Let this process import the fake TensorRT of a host, on a fake GPU of its own."""
-    trt = make_tensorrt(host or Host())
-    monkeypatch.setitem(sys.modules, "tensorrt", trt)
-    monkeypatch.setitem(sys.modules, MODULE, make_runtime(current_machine))
-    new_machine()
-    return trt
 
 
 def make_header(host: Host | None = None, **changes: Any) -> dict[str, Any]:

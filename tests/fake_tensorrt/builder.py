@@ -225,7 +225,7 @@ class Parser:
             self._refuse("INVALID_GRAPH", "Failed to import the initializer.")
             return False
         for node in proto.graph.node:
-            if node.domain not in {"", "ai.onnx"}:
+            if not onnx.defs.has(node.op_type):  # whatever its domain says
                 self._refuse("INVALID_NODE", "Plugin not found, are the plugin name right?", node)
             elif node.op_type in self._host.faults.get("unsupported", "").split():
                 self._refuse("UNSUPPORTED_NODE", "false", node)

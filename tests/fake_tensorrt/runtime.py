@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -566,9 +566,22 @@ class IExecutionContext:
         if self._allocators:
             machine.run(stream)
             return self._run_now()
-        shapes, addresses = dict(self._shapes), dict(self._addresses)
-        machine.put(stream, Work(self._work, lambda: self._run(shapes, addresses), KERNEL_NS))
+        machine.put(stream, Work(self._work, self._make_launch(), KERNEL_NS))
         return True
+
+    def _make_launch(self) -> Callable[[], None]:
+        """Return the launch as it is set now; work in a stream or graph keeps no context alive."""
+        shapes, addresses = dict(self._shapes), dict(self._addresses)
+        reference, rules = weakref.ref(self), self._world.rules
+
+        def launch() -> None:
+            context = reference()
+            if context is None:
+                rules.append("work of a destroyed context ran")
+            else:
+                context._run(shapes, addresses)
+
+        return launch
 
     def _stream_problem(self, stream_handle: int) -> str | None:
         if not stream_handle:

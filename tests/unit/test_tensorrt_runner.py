@@ -13,6 +13,7 @@ from tests.fake_cuda.gpu import current_machine
 from tests.fake_tensorrt.host import Host
 from tests.fake_tensorrt.surface import VERSIONS
 from tests.fakes import SIGNATURE, make_feeds
+from tests.tensorrt_builds import use_fake
 from tests.tensorrt_plans import (
     MEAN,
     PLAN_FILE,
@@ -22,7 +23,6 @@ from tests.tensorrt_plans import (
     expect,
     make_nonzero,
     make_reshape,
-    use_fakes,
     write_variant,
 )
 
@@ -39,7 +39,7 @@ def host(request: pytest.FixtureRequest) -> Host:
 
 @pytest.fixture
 def trt(host: Host, monkeypatch: pytest.MonkeyPatch) -> Any:
-    return use_fakes(monkeypatch, host)
+    return use_fake(monkeypatch, host)
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_a_graph_that_cannot_be_is_recorded_as_none(
     options: dict[str, Any],
     reason: str,
 ) -> None:
-    use_fakes(monkeypatch, Host(faults=faults))
+    use_fake(monkeypatch, Host(faults=faults))
     folder = write_variant(tmp_path, **header)
     with ExitStack() as stack:
         opened = open_runner(stack, folder, cuda_graph=True, **options)
@@ -384,7 +384,7 @@ def test_what_tensorrt_refuses_is_told_in_its_words_and_leaves_nothing(
     kind: type[Exception],
     words: str,
 ) -> None:
-    use_fakes(monkeypatch, Host(faults={fault: "a layer said no"}))
+    use_fake(monkeypatch, Host(faults={fault: "a layer said no"}))
     folder = write_variant(tmp_path)
 
     def run() -> None:
