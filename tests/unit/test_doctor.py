@@ -16,7 +16,7 @@ import pytest
 from tests.fake_cuda.gpu import current_machine
 from tests.fake_machine.sitecustomize import WHOLE, make_nvml
 from tests.fake_tensorrt.host import Host
-from tests.tensorrt_plans import use_fakes
+from tests.tensorrt_builds import use_fake
 
 from trtproof import distributions
 from trtproof.backends.tensorrt import build, build_process
@@ -54,7 +54,7 @@ class Broken:
         patch.setitem(sys.modules, "pynvml", make_nvml(self.facts))
         patch.setattr(build, "run_process", self.build_here)
         self.maps(MAPS.format("/usr/lib", "/usr/lib"))
-        self.trt = use_fakes(patch, Host())
+        self.trt = use_fake(patch, Host())
         patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         self.trtexec()
 
@@ -65,7 +65,7 @@ class Broken:
         return 0
 
     def host(self, **faults: str) -> None:
-        self.trt = use_fakes(self.patch, Host(faults=faults))
+        self.trt = use_fake(self.patch, Host(faults=faults))
 
     def maps(self, text: str) -> None:
         path = self.folder / "maps"
@@ -126,7 +126,7 @@ def two_onnxruntimes(at: Broken) -> None:
 
 def full_disk(at: Broken) -> None:
     usage = type("Usage", (), {"free": 2**30})
-    at.patch.setattr(machine.shutil, "disk_usage", lambda _: usage)
+    at.patch.setattr("shutil.disk_usage", lambda _: usage)
 
 
 def stale_settings(at: Broken) -> None:
@@ -135,7 +135,7 @@ def stale_settings(at: Broken) -> None:
 
 
 def corrupt_copies(at: Broken) -> None:
-    at.patch.setattr(cuda.np, "array_equal", lambda *_: False)
+    at.patch.setattr("numpy.array_equal", lambda *_: False)
 
 
 def eager_capture(at: Broken) -> None:
@@ -173,7 +173,7 @@ def not_finite(at: Broken) -> None:
 
 
 def trusting_gate(at: Broken) -> None:
-    at.patch.setattr(behaviour.sidecar, "verify_plan", lambda *_: None)
+    at.patch.setattr("trtproof.sidecar.verify_plan", lambda *_: None)
 
 
 BREAKS: dict[str, Callable[[Broken], object]] = {
@@ -236,7 +236,7 @@ def test_every_step_fails_on_a_machine_that_is_broken_there(broken: Broken, name
     [
         ("packages", lambda at: at.versions.update({"tensorrt-cu13-libs": "11.3.0.99"}), "11.3"),
         ("packages", lambda at: at.versions.update({"tensorrt-cu12-bindings": "11.4"}), "both"),
-        ("dvc", lambda at: at.patch.setattr(machine.shutil, "which", lambda _: "/x/dvc"), "/x/dvc"),
+        ("dvc", lambda at: at.patch.setattr("shutil.which", lambda _: "/x/dvc"), "/x/dvc"),
         ("driver", lambda at: at.facts.update(driver="550.1"), "too old for CUDA 13"),
         ("mapped", lambda at: at.maps(""), "no libnvinfer is in this process"),
         ("mapped", lambda at: at.maps(MAPS.replace(".11", ".10").format("/a", "/a")), "version"),
@@ -364,7 +364,7 @@ def test_the_command_leaves_one_file_and_a_readable_table(
     assert data["steps"][0]["facts"] == {"number": 3}
     assert "1 ok, 1 failed, 1 skipped" in shown[-1]
     assert "Repair the first that failed, two" in shown[-1]
-    assert all(len(line) <= 100 for text in shown for line in text.splitlines())
+    assert all(len(line) <= 100 for text in shown[:-1] for line in text.splitlines())
     assert "-> mend it" in shown[1]
     assert render_line(answers[2]).startswith("skipped three")
     assert "failed, " in render_summary(answers, "x")
