@@ -142,7 +142,9 @@ def check_disk() -> Finding:
         existing = next(path for path in (place, *place.parents) if path.exists())
         facts[f"{name}_free_gib"] = round(shutil.disk_usage(existing).free / BYTES_PER_GIB, 1)
         if not os.access(existing, os.W_OK):
-            return failed(f"{existing} cannot be written", f"give yourself the right to: {existing}")
+            return failed(
+                f"{existing} cannot be written", f"give yourself the right to: {existing}"
+            )
     name, least = min(facts.items(), key=lambda item: item[1])
     if least < LEAST_FREE_GIB:
         return failed(
@@ -158,7 +160,8 @@ def check_dvc() -> Finding:
     found = shutil.which("dvc")
     if found is None:
         return failed(
-            "there is no `dvc` on the path", "activate the environment that trtproof is installed in"
+            "there is no `dvc` on the path",
+            "activate the environment that trtproof is installed in",
         )
     if Path(found).parent.resolve() != Path(sys.executable).parent.resolve():
         return failed(
@@ -193,4 +196,3 @@ def find_trtexec() -> str | None:
     """Return NVIDIA's trtexec: on the path, or where its packages put it."""
     usual = "/usr/src/tensorrt/bin/trtexec"
     return shutil.which("trtexec") or (usual if Path(usual).exists() else None)
-
