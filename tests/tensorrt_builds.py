@@ -135,8 +135,8 @@ def quantise_input(
     """Put a pair of QuantizeLinear and DequantizeLinear before the first convolution."""
     proto.graph.initializer.extend(
         [
-            numpy_helper.from_array(scale(0.01), "scale"),
-            numpy_helper.from_array(np.int8(zero_point), "zero"),
+            numpy_helper.from_array(np.array(0.01, scale), "scale"),
+            numpy_helper.from_array(np.array(zero_point, np.int8), "zero"),
         ]
     )
     pair = [
@@ -160,7 +160,7 @@ def quantise_bias(proto: ModelProto) -> None:
     proto.graph.initializer.extend(
         [
             numpy_helper.from_array(np.zeros(8, np.int32), "bias_q"),
-            numpy_helper.from_array(np.float32(0.01), "bias_scale"),
+            numpy_helper.from_array(np.array(0.01, np.float32), "bias_scale"),
         ]
     )
     node = helper.make_node("DequantizeLinear", ["bias_q", "bias_scale"], ["bias"], name="d_bias")
