@@ -37,6 +37,18 @@ TYPES = {
     "tensor(uint8)": "UINT8",
     "tensor(bool)": "BOOL",
 }
+WORDS = {
+    "FLOAT": "Float",
+    "FLOAT16": "Half",
+    "BFLOAT16": "BFloat16",
+    "FLOAT8E4M3FN": "FP8",
+    "INT8": "Int8",
+    "INT32": "Int32",
+    "INT64": "Int64",
+    "BOOL": "Bool",
+}
+"""ONNX's name of a data type -> the inspector's."""
+
 NUMPY = {
     "FLOAT": np.float32,
     "HALF": np.float16,
@@ -86,6 +98,29 @@ class World:
         self.log("ERROR", f"{call}: Error Code {code}: {kinds[code]} ({text})")
 
 
+def _read_types(model: bytes) -> tuple[dict[str, str], set[str]]:
+    """Return tensor -> data type in the inspector's words, and the names of weights."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
+    kinds = {
+        value.name: value.type.tensor_type.elem_type
+        for value in (*graph.input, *graph.value_info, *graph.output)
+    }
+    weights = {weight.name: weight.data_type for weight in graph.initializer}
+    names = {
+        name: WORDS.get(onnx.TensorProto.DataType.Name(kind), "Float")
+        for name, kind in (kinds | weights).items()
+    }
+    return names, set(weights)
+
+
+def _is_whole(model: bytes) -> bool:
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError:
+        return False
+    return True
+
+
 class Runtime:
     _world: World
 
@@ -124,6 +159,9 @@ class Runtime:
                 code=1,
             )
         header, model = found
+        if not _is_whole(model):
+            text = "Serialization assertion plan.header.size == blobSize failed."
+            return world.error(call, text, code=1)
         problem = self._refusal(header)
         if problem:
             return world.error(call, problem, code=6)
@@ -176,6 +214,7 @@ class ICudaEngine:
         } & set(self._inputs)
         self._late = any(node.op_type in DATA_DEPENDENT for node in graph.node)
         self._nodes = list(graph.node)
+        self._types = _read_types(model)
         self._weights = sum(len(weight.raw_data) for weight in graph.initializer)
         self._live: weakref.WeakSet[Any] = weakref.WeakSet()
         self._budget = self._streamable
@@ -342,9 +381,11 @@ class EngineInspector:
         return json.dumps({"Layers": layers, "I/O Tensors": tensors})
 
     def _layer(self, node: Any, *, new: bool) -> dict[str, Any]:
+        types, weights = self._engine._types
+        held = [name for name in node.input if name in weights]
+
         def describe(name: str) -> dict[str, Any]:
-            found = self._engine._tensors.get(name)
-            dtype = TYPES[found.type].title() if found is not None else "Float"
+            dtype = types.get(name, "Float")
             words = (
                 {"Datatype": dtype, "Format": "Row major linear format"}
                 if new
@@ -352,14 +393,15 @@ class EngineInspector:
             )
             return {"Name": name, "Location": "Device", "Dimensions": [], **words}
 
-        return {
+        layer = {
             "Name": node.name,
             "LayerType": node.op_type,
-            "Inputs": [describe(name) for name in node.input[:1]],
+            "Inputs": [describe(name) for name in node.input if name and name not in held],
             "Outputs": [describe(name) for name in node.output],
             "TacticName": f"fake_{node.op_type.lower()}",
             "Metadata": f"[ONNX Layer: {node.name}]",
         }
+        return layer | ({"Weights": {"Type": types[held[0]], "Count": 1}} if held else {})
 
 
 class IExecutionContext:
