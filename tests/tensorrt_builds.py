@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tests.fakes import SIGNATURE, write_model
 from trtproof.backends.base import BuildSpec, CompileRecord
 from trtproof.backends.cuda.calls import MODULE as CUDA_MODULE
 from trtproof.backends.tensorrt import BACKEND
+from trtproof.backends.tensorrt import build as build_module
 from trtproof.models.base import ModelFiles
 from trtproof.tensor import Signature
 
@@ -44,6 +46,12 @@ def use_fake(monkeypatch: pytest.MonkeyPatch, host: Host | None = None) -> Any:
     for name, value in host.environment().items():
         monkeypatch.setenv(name, value)
     return trt
+
+
+def use_checker(monkeypatch: pytest.MonkeyPatch, python: str) -> None:
+    """Let build processes run the real parser and builder over the developers' checker."""
+    monkeypatch.setattr(build_module, "sys", SimpleNamespace(executable=python))
+    monkeypatch.setenv("PYTHONPATH", f"{SOURCE}:{CHECK_PATH}")
 
 
 @dataclass
@@ -127,8 +135,8 @@ def quantise_input(
     """Put a pair of QuantizeLinear and DequantizeLinear before the first convolution."""
     proto.graph.initializer.extend(
         [
-            numpy_helper.from_array(scale(0.01), "scale"),
-            numpy_helper.from_array(np.int8(zero_point), "zero"),
+            numpy_helper.from_array(np.array(0.01, scale), "scale"),
+            numpy_helper.from_array(np.array(zero_point, np.int8), "zero"),
         ]
     )
     pair = [
@@ -152,7 +160,7 @@ def quantise_bias(proto: ModelProto) -> None:
     proto.graph.initializer.extend(
         [
             numpy_helper.from_array(np.zeros(8, np.int32), "bias_q"),
-            numpy_helper.from_array(np.float32(0.01), "bias_scale"),
+            numpy_helper.from_array(np.array(0.01, np.float32), "bias_scale"),
         ]
     )
     node = helper.make_node("DequantizeLinear", ["bias_q", "bias_scale"], ["bias"], name="d_bias")
@@ -174,4 +182,23 @@ def use_foreign_operators(proto: ModelProto) -> None:
     """Make two nodes somebody else's, so that all problems can be seen at once."""
     proto.opset_import.append(helper.make_opsetid("custom", 1))
     for node in (proto.graph.node[1], proto.graph.node[4]):
-        node.domain = "custom"
+        node.domain, node.op_type = "custom", f"My{node.op_type}"
+
+
+def make_static(model: ModelFiles, folder: Path, extents: dict[str, int]) -> ModelFiles:
+    """Write a copy of a model whose axes have these extents."""
+    proto = onnx.load(model.onnx)
+    del proto.graph.value_info[:]
+    for value in (*proto.graph.input, *proto.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in extents:
+                dim.dim_value = extents[dim.dim_param]
+            elif dim.dim_param:
+                dim.ClearField("dim_param")
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(proto.SerializeToString())
+    inputs = tuple(
+        replace(spec, shape=tuple(extents[d] if isinstance(d, str) else d for d in spec.shape))
+        for spec in model.signature.inputs
+    )
+    return ModelFiles(folder, replace(model.signature, inputs=inputs))

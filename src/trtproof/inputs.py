@@ -86,8 +86,21 @@ def make_inputs(params: Params, project: Path | None = None) -> dict[str, Any]:
         "evaluation": _split_entry(sources, params.dataset, "evaluation"),
         "code": code_entries(sources, params),
         "parity": _parity_entry(sources, params.model, calibration),
+        "plans": _plan_entries(sources, params),
     }
     sources.save()
+    return entries
+
+
+def _plan_entries(sources: InputSources, params: Params) -> dict[str, Entry]:
+    """Return variant -> the SHA-256 of a plan that was made elsewhere; nothing for most."""
+    entries: dict[str, Entry] = {}
+    for name, variant in params.variants.items():
+        plan, entries[name] = variant.build.plan, {}
+        if plan is not None:
+            setting = f"variants.{name}.build.plan"
+            (path,) = sources.files.existing([Path(plan)], setting=setting)
+            entries[name] = {"sha256": sources.files.sha256(path)}
     return entries
 
 

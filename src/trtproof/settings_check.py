@@ -18,6 +18,7 @@ from trtproof.config import AxisConfig, Params, RecipeConfig, VariantConfig
 from trtproof.data import FORMATS
 from trtproof.model_check import check_model, check_profile, wrong
 from trtproof.models import SOURCES
+from trtproof.plan_check import check_plans
 from trtproof.precision import PASSES
 from trtproof.registry import Registry
 from trtproof.scoring import SCORERS
@@ -268,6 +269,7 @@ CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_dataset,
     check_recipes,
     check_variants,
+    check_plans,
     check_reference,
     check_batches,
     check_rounds,

@@ -141,8 +141,8 @@ def test_all_that_the_parser_refuses_is_named_at_once(build: builds.Build) -> No
     with pytest.raises(BuildFailedError) as caught:
         build.run()
     assert caught.value.code == "model_refused"
-    assert "node 'stem/Relu' (Relu)" in caught.value.text
-    assert "node 'pool' (GlobalAveragePool)" in caught.value.text
+    assert "node 'stem/Relu' (MyRelu)" in caught.value.text
+    assert "node 'pool' (MyGlobalAveragePool)" in caught.value.text
     assert "Plugin not found" in caught.value.text
     assert "Plugin not found" in caught.value.log
     assert list(build.out.iterdir()) == []

@@ -29,7 +29,8 @@ class BuildSpec:
     `profiles` is a list of axis name -> (min, opt, max). `facts` is hardware.json's engine
     section of this backend; its `device` ("cpu" or "cuda") is where the plan will run.
     `precision` is what the recipe's pass states. `model_config` is conf/model as plain data, for
-    the PyTorch backend, whose plan is the model's own code and weights.
+    the PyTorch backend, whose plan is the model's own code and weights. `plan` is one made
+    elsewhere, to take instead of building one; only TensorRT does.
     """
 
     precision: str
@@ -40,6 +41,7 @@ class BuildSpec:
     facts: Facts
     model_config: Mapping[str, Any]
     pythonpath: Sequence[str] = ()
+    plan: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ reasons      why a machine cannot run a precision, from hardware.json alone
 options      variant.build.options of this backend as a type
 checks       what the builder accepts in silence: checked before TensorRT sees the model
 build_*      the build, in a process of its own
+adopt*       a plan made elsewhere instead of a build
 gate         sidecar against this machine before anything is deserialised
 inspect      the engine inspector's JSON of both majors
 engine       a plan loaded on this machine (tensors, ranges: its inputs, outputs and profiles)
@@ -42,15 +43,18 @@ class TensorRtBackend:
         return reasons.first_missing(facts, precision)
 
     def compile(self, model: ModelFiles, spec: BuildSpec, out: Path) -> CompileRecord:
-        """Write the plan into the folder `out`.
+        """Write the plan into the folder `out`: a new one, or the trusted one of the settings.
 
         Raises:
             ConfigError: an option or a profile is wrong.
             BuildFailedError: a cause that the next try meets again; it is recorded.
             BackendError: out of memory, a CUDA error, a crash, a time-out; nothing is recorded.
         """
+        from trtproof.backends.tensorrt.adopt import adopt_plan
         from trtproof.backends.tensorrt.build import compile_plan
 
+        if spec.plan is not None:
+            return adopt_plan(spec.plan, model, spec, out)
         return compile_plan(model, spec, out)
 
     def open(self, folder: Path, plan: str, options: RunOptions) -> AbstractContextManager[Engine]:

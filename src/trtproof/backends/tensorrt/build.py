@@ -49,12 +49,16 @@ LAST_LINES: Final = 3
 
 @dataclass(frozen=True)
 class Work:
-    """One build under way: its settings and the folder that the process works in."""
+    """One build under way: its settings and the folder that the process works in.
+
+    `process` is the module that works there.
+    """
 
     spec: BuildSpec
     options: TensorRtOptions
     folder: Path
     out: Path
+    process: str = PROCESS
 
 
 def compile_plan(model: ModelFiles, spec: BuildSpec, out: Path) -> CompileRecord:
@@ -137,7 +141,7 @@ def run_process(work: Work) -> int:
     seconds = work.options.max_build_minutes * SECONDS_PER_MINUTE
     try:
         done = subprocess.run(
-            [sys.executable, "-m", PROCESS, str(work.folder)], check=False, timeout=seconds
+            [sys.executable, "-m", work.process, str(work.folder)], check=False, timeout=seconds
         )
     except subprocess.TimeoutExpired:
         raise BackendError(
@@ -209,9 +213,7 @@ def collect(
     for name, reason in answer.facts.get("unavailable", {}).items():
         note(f"{work.out.name}: {name} is {reason}")
     shutil.move(work.folder / orders.PLAN_FILE, work.out / orders.PLAN_FILE)
-    for number, path in enumerate(find_plugins(options)):
-        (work.out / PLUGIN_FOLDER).mkdir(exist_ok=True)
-        shutil.copyfile(path, work.out / PLUGIN_FOLDER / f"{number:02}-{path.name}")
+    copy_plugins(options, work.out)
     layers = inspected.inspection.layers if inspected else ()
     return CompileRecord(
         plan=orders.PLAN_FILE,
@@ -219,6 +221,13 @@ def collect(
         layers=[layer.to_json() for layer in layers],
         log=read_log(work),
     )
+
+
+def copy_plugins(options: TensorRtOptions, out: Path) -> None:
+    """Put the plug-in libraries beside the plan, in their order."""
+    for number, path in enumerate(find_plugins(options)):
+        (out / PLUGIN_FOLDER).mkdir(exist_ok=True)
+        shutil.copyfile(path, out / PLUGIN_FOLDER / f"{number:02}-{path.name}")
 
 
 def read_inspection(work: Work, proto: ModelProto) -> Inspected | None:

@@ -7,6 +7,7 @@ Writes the plan, the log, the inspector's text, the timing cache and at last the
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -50,15 +51,17 @@ class LogFile(list[LogLine]):
             self._file.write(f"{line}\n")
 
 
-def carry_out(order: BuildOrder, folder: Path) -> Answer:
-    """Build, and return what became of it."""
+def carry_out(
+    order: BuildOrder, folder: Path, work: Callable[[BuildOrder, Path], dict[str, Any]]
+) -> Answer:
+    """Do the work, which returns facts for the sidecar, and return what became of it."""
     verbose = bool(order.options["verbose_log"])
     with (
         (folder / LOG_FILE).open("w", encoding="utf-8", buffering=1) as file,
         library.capture(LogFile(file, verbose=verbose)),
     ):
         try:
-            return Answer("built", facts=build(order, folder))
+            return Answer("built", facts=work(order, folder))
         except BuildFailedError as error:
             return Answer("failed", code=error.code, text=error.text, repair=error.repair)
         except MemoryError:
@@ -182,7 +185,7 @@ def ask_engine(engine: Any, calls: OptionalCalls) -> dict[str, Any]:
 def main(folder: Path) -> None:
     """Carry out the order in a folder."""
     die_with_parent()
-    carry_out(read_order(folder), folder).write(folder)
+    carry_out(read_order(folder), folder, build).write(folder)
 
 
 if __name__ == "__main__":
