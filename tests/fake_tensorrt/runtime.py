@@ -102,7 +102,7 @@ class World:
 
 def _widen(model: bytes) -> bytes:
     """Return the model with its bfloat16 rounded in float32: ONNX Runtime's CPU has no kernels."""
-    if "BFloat16" not in _read_types(model).values():
+    if "BFloat16" not in _read_types(model)[0].values():
         return model
     proto = onnx.load_from_string(model)
     widen(proto)
@@ -117,6 +117,9 @@ def _read_types(model: bytes) -> tuple[dict[str, str], set[str]]:
         for value in (*graph.input, *graph.value_info, *graph.output)
     }
     weights = {weight.name: weight.data_type for weight in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear":  # a real engine has fused it into its reader
+            kinds[node.output[0]] = (kinds | weights)[node.input[0]]
     names = {
         name: WORDS.get(onnx.TensorProto.DataType.Name(kind), "Float")
         for name, kind in (kinds | weights).items()
