@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from trtproof import __version__
+from trtproof.doctor import command as doctor
 from trtproof.errors import PipelineError
 from trtproof.trtexec import command as import_trtexec
 
@@ -48,6 +49,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the probe, then say per stage what `dvc repro` will do and why.",
     )
     why.set_defaults(command=_why)
+    checkup = commands.add_parser(
+        "doctor", help="say what works on this machine", description=doctor.DESCRIPTION
+    )
+    doctor.add_arguments(checkup)
+    checkup.set_defaults(command=_doctor)
     trtexec = commands.add_parser(
         "import-trtexec",
         help="take over what NVIDIA's trtexec measured",
@@ -76,6 +82,10 @@ def _import_trtexec(parsed: argparse.Namespace) -> int:
     path = import_trtexec.run(parsed)
     print(f"{path}: written; `dvc repro report` shows it")
     return 0
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    return doctor.run(parsed, lambda text: print(text, flush=True))
 
 
 def _why(_: argparse.Namespace) -> int:

@@ -85,7 +85,7 @@ def system_libraries(bindings: str) -> str | None:
     The file's own name says it, as in libnvinfer.so.10.16.1; None where there is none.
     """
     major = bindings.partition(".")[0]
-    for folder in _library_folders():
+    for folder in library_folders():
         found = folder / f"libnvinfer.so.{major}"
         if found.exists():
             full = re.fullmatch(r"libnvinfer\.so\.([\d.]+)", found.resolve().name)
@@ -93,7 +93,8 @@ def system_libraries(bindings: str) -> str | None:
     return None
 
 
-def _library_folders() -> Iterator[Path]:
+def library_folders() -> Iterator[Path]:
+    """Yield the folders where the loader, or a person, looks for TensorRT's libraries."""
     for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
         if folder:
             yield Path(folder)

@@ -21,6 +21,8 @@ from tests.fake_tensorrt.host import Host
 from tests.fake_tensorrt.plan import read_plan
 from tests.fake_tensorrt.surface import Surface, require_initialised, strict
 
+from trtproof.precision.emulation import widen
+
 ALIGNMENT = 256
 KERNEL_NS = 50_000
 DATA_DEPENDENT = ("NonZero", "NonMaxSuppression", "Unique", "Compress")
@@ -37,6 +39,19 @@ TYPES = {
     "tensor(uint8)": "UINT8",
     "tensor(bool)": "BOOL",
 }
+WORDS = {
+    onnx.TensorProto.FLOAT: "Float",
+    onnx.TensorProto.FLOAT16: "Half",
+    onnx.TensorProto.BFLOAT16: "BFloat16",
+    onnx.TensorProto.INT8: "Int8",
+    onnx.TensorProto.FLOAT8E4M3FN: "FP8",
+    onnx.TensorProto.INT64: "Int64",
+    onnx.TensorProto.INT32: "Int32",
+    onnx.TensorProto.UINT8: "UInt8",
+    onnx.TensorProto.BOOL: "Bool",
+}
+"""ONNX's type -> the inspector's word."""
+
 NUMPY = {
     "FLOAT": np.float32,
     "HALF": np.float16,
@@ -86,6 +101,14 @@ class World:
         self.log("ERROR", f"{call}: Error Code {code}: {kinds[code]} ({text})")
 
 
+def _is_whole(model: bytes) -> bool:
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError:
+        return False
+    return True
+
+
 class Runtime:
     _world: World
 
@@ -124,6 +147,9 @@ class Runtime:
                 code=1,
             )
         header, model = found
+        if not _is_whole(model):
+            text = "Serialization assertion plan.header.size == blobSize failed."
+            return world.error(call, text, code=1)
         problem = self._refusal(header)
         if problem:
             return world.error(call, problem, code=6)
@@ -164,7 +190,8 @@ class ICudaEngine:
         self._header = header
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        runnable = widened(model)
+        self._session = ort.InferenceSession(runnable, options, providers=["CPUExecutionProvider"])
         self._inputs = {tensor.name: tensor for tensor in self._session.get_inputs()}
         self._outputs = {tensor.name: tensor for tensor in self._session.get_outputs()}
         self._tensors = self._inputs | self._outputs
@@ -176,6 +203,7 @@ class ICudaEngine:
         } & set(self._inputs)
         self._late = any(node.op_type in DATA_DEPENDENT for node in graph.node)
         self._nodes = list(graph.node)
+        self._types = computed_types(graph)
         self._weights = sum(len(weight.raw_data) for weight in graph.initializer)
         self._live: weakref.WeakSet[Any] = weakref.WeakSet()
         self._budget = self._streamable
@@ -320,6 +348,28 @@ class ICudaEngine:
         return self._world.make_class("EngineInspector", EngineInspector)(self)
 
 
+def widened(model: bytes) -> bytes:
+    """Return the model with its bfloat16 rounded in float32: ONNX Runtime's CPU has no kernels."""
+    proto = onnx.load_from_string(model)
+    if "BFloat16" not in computed_types(proto.graph).values():
+        return model
+    widen(proto)
+    return bytes(proto.SerializeToString())
+
+
+def computed_types(graph: onnx.GraphProto) -> dict[str, str]:
+    """Return tensor -> the inspector's word for its type, as an engine that fused Q/DQ has it."""
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 22)])
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    values = [*inferred.input, *inferred.value_info, *inferred.output]
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear":
+            types[node.output[0]] = types.get(node.input[0], 0)
+    return {name: WORDS.get(number, "Float") for name, number in types.items()}
+
+
 class EngineInspector:
     _world: World
 
@@ -343,8 +393,7 @@ class EngineInspector:
 
     def _layer(self, node: Any, *, new: bool) -> dict[str, Any]:
         def describe(name: str) -> dict[str, Any]:
-            found = self._engine._tensors.get(name)
-            dtype = TYPES[found.type].title() if found is not None else "Float"
+            dtype = self._engine._types.get(name, "Float")
             words = (
                 {"Datatype": dtype, "Format": "Row major linear format"}
                 if new

@@ -40,14 +40,17 @@ def skipped(text: str, **facts: Any) -> Finding:
 class Step:
     """One question.
 
-    `function` is "module:function" of no arguments that returns a `Finding`. Without the steps in
-    `needs` being ok the question makes no sense, and is skipped with their answer as the reason.
+    `function` is "module:function" that takes `argument`, where there is one, and returns a
+    `Finding`. It is skipped where a step in `needs` is not ok, or one in `after` was skipped: then
+    the question makes no sense.
     """
 
     name: str
     title: str
     function: str
     needs: Sequence[str] = ()
+    after: Sequence[str] = ()
+    argument: str = ""
     limit_s: float = 20.0
 
 

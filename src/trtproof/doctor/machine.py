@@ -120,7 +120,7 @@ def check_driver() -> Finding:
 
 
 def check_gpu() -> Finding:
-    """Say which GPU would be measured; one that is hidden or exclusive is an error with its text."""
+    """Say which GPU would be measured; one that is hidden or exclusive is an error."""
     gpu = find_gpu(0)
     if gpu is None:
         return skipped("this machine has no NVIDIA GPU")
@@ -142,9 +142,7 @@ def check_disk() -> Finding:
         existing = next(path for path in (place, *place.parents) if path.exists())
         facts[f"{name}_free_gib"] = round(shutil.disk_usage(existing).free / BYTES_PER_GIB, 1)
         if not os.access(existing, os.W_OK):
-            return failed(
-                f"{existing} cannot be written", f"give yourself the right to: {existing}"
-            )
+            return failed(f"{existing} cannot be written", "give yourself the right to write it")
     name, least = min(facts.items(), key=lambda item: item[1])
     if least < LEAST_FREE_GIB:
         return failed(
@@ -161,7 +159,7 @@ def check_dvc() -> Finding:
     if found is None:
         return failed(
             "there is no `dvc` on the path",
-            "activate the environment that trtproof is installed in",
+            "activate the environment of trtproof",
         )
     if Path(found).parent.resolve() != Path(sys.executable).parent.resolve():
         return failed(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -35,11 +37,12 @@ def run_steps(steps: Sequence[Step], *, limit_s: float = LIMIT_S) -> Iterator[An
 
 def _find(step: Step, earlier: Mapping[str, Finding], left_s: float) -> tuple[Finding, str]:
     """Return a step's finding and what it printed, or why it is not asked."""
-    for name in step.needs:
-        needed = earlier.get(name)
-        if needed is None or needed.status != "ok":
-            reason = "it was not asked" if needed is None else needed.text
-            return skipped(f"needs {name}: {reason}"), ""
+    for name in (*step.needs, *step.after):
+        needed = earlier[name]
+        if needed.status == "skipped":
+            return skipped(needed.text), ""
+        if needed.status == "failed" and name in step.needs:
+            return skipped(f"needs {name}, which failed"), ""
     if left_s <= 0:
         return skipped("there was no time left; ask for this step alone with --only"), ""
     return _run(step, min(step.limit_s, left_s))
@@ -52,7 +55,7 @@ def _run(step: Step, limit_s: float) -> tuple[Finding, str]:
         with printed.open("wb") as output:
             # A session of its own: a step's own children must not outlive the time limit.
             process = subprocess.Popen(
-                [sys.executable, "-m", PROCESS, step.function, str(answer)],
+                [sys.executable, "-m", PROCESS, step.function, step.argument, str(answer)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -74,12 +77,8 @@ def _run(step: Step, limit_s: float) -> tuple[Finding, str]:
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End the process and all that it started."""
-    import os
-
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
