@@ -26,7 +26,7 @@ class BuildOrder:
     """One build: settings as plain data, so that the process needs TensorRT and nothing else.
 
     `profiles` holds input name -> shapes at min, opt and max; `facts` are those of the machine that
-    the plan is for. A timing cache that an earlier build left lies in the order's folder (CACHE_IN).
+    the plan is for. The timings of an earlier build lie in the order's folder (CACHE_IN).
     """
 
     title: str
