@@ -518,7 +518,12 @@ class IExecutionContext:
         return unset + [name for name in engine._shape_inputs if not self._addresses.get(name)]
 
     def infer_shapes(self) -> list[str]:
-        """Rule 7: names what is missing, values of shape inputs included."""
+        """Rule 7: names what is missing, values of shape inputs included; a conflict is raised."""
+        conflict = self._world.host.faults.get("shapes_conflict")
+        if conflict is not None:
+            self._refuse("inferShapes", conflict)
+            problem = "An error was encountered while inferring shapes"
+            raise RuntimeError(problem)
         return self._unset()
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
