@@ -40,17 +40,16 @@ TYPES = {
     "tensor(bool)": "BOOL",
 }
 WORDS = {
-    onnx.TensorProto.FLOAT: "Float",
-    onnx.TensorProto.FLOAT16: "Half",
-    onnx.TensorProto.BFLOAT16: "BFloat16",
-    onnx.TensorProto.INT8: "Int8",
-    onnx.TensorProto.FLOAT8E4M3FN: "FP8",
-    onnx.TensorProto.INT64: "Int64",
-    onnx.TensorProto.INT32: "Int32",
-    onnx.TensorProto.UINT8: "UInt8",
-    onnx.TensorProto.BOOL: "Bool",
+    "FLOAT": "Float",
+    "FLOAT16": "Half",
+    "BFLOAT16": "BFloat16",
+    "FLOAT8E4M3FN": "FP8",
+    "INT8": "Int8",
+    "INT32": "Int32",
+    "INT64": "Int64",
+    "BOOL": "Bool",
 }
-"""ONNX's type -> the inspector's word."""
+"""ONNX's name of a data type -> the inspector's."""
 
 NUMPY = {
     "FLOAT": np.float32,
@@ -99,6 +98,33 @@ class World:
             6: "API Usage Error",
         }
         self.log("ERROR", f"{call}: Error Code {code}: {kinds[code]} ({text})")
+
+
+def _widen(model: bytes) -> bytes:
+    """Return the model with its bfloat16 rounded in float32: ONNX Runtime's CPU has no kernels."""
+    if "BFloat16" not in _read_types(model)[0].values():
+        return model
+    proto = onnx.load_from_string(model)
+    widen(proto)
+    return bytes(proto.SerializeToString())
+
+
+def _read_types(model: bytes) -> tuple[dict[str, str], set[str]]:
+    """Return tensor -> data type in the inspector's words, and the names of weights."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
+    kinds = {
+        value.name: value.type.tensor_type.elem_type
+        for value in (*graph.input, *graph.value_info, *graph.output)
+    }
+    weights = {weight.name: weight.data_type for weight in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear":  # a real engine has fused it into its reader
+            kinds[node.output[0]] = (kinds | weights)[node.input[0]]
+    names = {
+        name: WORDS.get(onnx.TensorProto.DataType.Name(kind), "Float")
+        for name, kind in (kinds | weights).items()
+    }
+    return names, set(weights)
 
 
 def _is_whole(model: bytes) -> bool:
@@ -190,7 +216,7 @@ class ICudaEngine:
         self._header = header
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        runnable = widened(model)
+        runnable = _widen(model)
         self._session = ort.InferenceSession(runnable, options, providers=["CPUExecutionProvider"])
         self._inputs = {tensor.name: tensor for tensor in self._session.get_inputs()}
         self._outputs = {tensor.name: tensor for tensor in self._session.get_outputs()}
@@ -203,7 +229,7 @@ class ICudaEngine:
         } & set(self._inputs)
         self._late = any(node.op_type in DATA_DEPENDENT for node in graph.node)
         self._nodes = list(graph.node)
-        self._types = computed_types(graph)
+        self._types = _read_types(model)
         self._weights = sum(len(weight.raw_data) for weight in graph.initializer)
         self._live: weakref.WeakSet[Any] = weakref.WeakSet()
         self._budget = self._streamable
@@ -348,28 +374,6 @@ class ICudaEngine:
         return self._world.make_class("EngineInspector", EngineInspector)(self)
 
 
-def widened(model: bytes) -> bytes:
-    """Return the model with its bfloat16 rounded in float32: ONNX Runtime's CPU has no kernels."""
-    proto = onnx.load_from_string(model)
-    if "BFloat16" not in computed_types(proto.graph).values():
-        return model
-    widen(proto)
-    return bytes(proto.SerializeToString())
-
-
-def computed_types(graph: onnx.GraphProto) -> dict[str, str]:
-    """Return tensor -> the inspector's word for its type, as an engine that fused Q/DQ has it."""
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 22)])
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    values = [*inferred.input, *inferred.value_info, *inferred.output]
-    types = {value.name: value.type.tensor_type.elem_type for value in values}
-    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "DequantizeLinear":
-            types[node.output[0]] = types.get(node.input[0], 0)
-    return {name: WORDS.get(number, "Float") for name, number in types.items()}
-
-
 class EngineInspector:
     _world: World
 
@@ -392,8 +396,11 @@ class EngineInspector:
         return json.dumps({"Layers": layers, "I/O Tensors": tensors})
 
     def _layer(self, node: Any, *, new: bool) -> dict[str, Any]:
+        types, weights = self._engine._types
+        held = [name for name in node.input if name in weights]
+
         def describe(name: str) -> dict[str, Any]:
-            dtype = self._engine._types.get(name, "Float")
+            dtype = types.get(name, "Float")
             words = (
                 {"Datatype": dtype, "Format": "Row major linear format"}
                 if new
@@ -401,14 +408,15 @@ class EngineInspector:
             )
             return {"Name": name, "Location": "Device", "Dimensions": [], **words}
 
-        return {
+        layer = {
             "Name": node.name,
             "LayerType": node.op_type,
-            "Inputs": [describe(name) for name in node.input[:1]],
+            "Inputs": [describe(name) for name in node.input if name and name not in held],
             "Outputs": [describe(name) for name in node.output],
             "TacticName": f"fake_{node.op_type.lower()}",
             "Metadata": f"[ONNX Layer: {node.name}]",
         }
+        return layer | ({"Weights": {"Type": types[held[0]], "Count": 1}} if held else {})
 
 
 class IExecutionContext:

@@ -106,6 +106,13 @@ def test_quantised_weights_on_wide_data_do_not_make_an_int8_layer() -> None:
     assert judge([widened], "fp16").word == "as_asked"
 
 
+def test_constants_that_are_indices_make_no_multiplying_layer() -> None:
+    gather = layer("Gather_0", "Gather", "Float", "Float", Weights={"Type": "Int64"})
+    assert judge([gather], "fp32").dtypes == {"float32": 1}
+    nms = layer("NMS_0", "NMS", "Float", "Int64", Weights={"Type": "Int64"})
+    assert judge([nms], "fp32").word == "as_asked"
+
+
 def test_half_weights_on_float32_data_compute_in_half() -> None:
     first = layer("Conv_0", "CaskConvolution", "Float", "Half", Weights={"Type": "Half"})
     assert judge([first], "fp16").dtypes == {"float16": 1}

@@ -38,6 +38,7 @@ MULTIPLIES: Final = re.compile(
     r"conv|gemm|matmul|matrixmultiply|matrix_multiply|fullyconnected|einsum|mha|attention|lstm|gru",
     re.IGNORECASE,
 )
+LEAST_OF_EXPECTED: Final = 0.25
 GENERATED: Final = re.compile(r"Fc|Gemm|Conv(?!ert)|Mha|Dot")
 """Parts of the names of kernels that TensorRT's compiler generated, as in __myl_MulFcAdd_myl0_3."""
 
@@ -148,7 +149,8 @@ def judge_precision(
     """Return whether an engine computes in what was asked.
 
     `expected_share` is the share of the multiplying nodes that the ONNX graph asks this type of:
-    an engine that can have at most half of it is proof. Without it, only none at all is.
+    an engine that can have less than a quarter of it is proof, for fusion makes one layer of
+    several nodes. Without it, only none at all is.
     """
     layers = [
         layer
@@ -178,7 +180,7 @@ def computes_in(layer: Layer) -> str | None:
         tensor.dtype for tensor in layer.inputs or layer.outputs if tensor.dtype in NARROWEST_FIRST
     ]
     narrowest = min(data, key=NARROWEST_FIRST.index) if data else None
-    weights = layer.weights_dtype
+    weights = _weights(layer)
     if weights is None or (data and weights in QUANTISED and narrowest not in QUANTISED):
         return narrowest
     return weights
@@ -200,7 +202,7 @@ def _judge(
     if unasked:
         return "not_as_asked", f"asked for {asked}, but of {total} multiplying layers {shown}"
     most = (counts.get(asked, 0) + hidden) / total
-    if most == 0 or (expected_share is not None and most < expected_share / 2):
+    if most == 0 or (expected_share is not None and most < expected_share * LEAST_OF_EXPECTED):
         return "not_as_asked", f"asked for {asked}, but of {total} multiplying layers {shown}"
     if not counts.get(asked):
         return "undecidable", (
@@ -222,13 +224,18 @@ def _unasked(counts: Mapping[str, int], asked: str) -> list[str]:
 
 def _multiplies(layer: Layer) -> bool:
     kind = layer.kind
-    if kind is None or layer.weights_dtype is not None or is_block(layer.name, kind):
+    if kind is None or is_block(layer.name, kind):
         return True
     if kind.lower() == "kgen":
         return bool(GENERATED.search(layer.name))
     return bool(
         MULTIPLIES.search(kind) or (kind == "fusion" and MULTIPLIES.search(layer.tactic or ""))
     )
+
+
+def _weights(layer: Layer) -> str | None:
+    """Return the type of a layer's weights; integers that are indices or extents are none."""
+    return layer.weights_dtype if layer.weights_dtype in NARROWEST_FIRST else None
 
 
 def _origin(layer: Layer) -> str:
