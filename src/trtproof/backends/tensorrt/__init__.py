@@ -1,6 +1,7 @@
 """TensorRT 10.16+ and 11 by one code path; never executed by us on TensorRT itself.
 
 library      import tensorrt once, refuse tensorrt_rtx, the one logger of the process
+trace        TRTPROOF_TRACE=1: every call written down, for a bug report
 calls        calls that a good build can do without: "unavailable: reason" instead of an error
 errors       what TensorRT's log lines mean: recorded failures, or errors that record nothing
 reasons      why a machine cannot run a precision, from hardware.json alone

@@ -12,15 +12,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from trtproof.backends.tensorrt import trace
 from trtproof.errors import HardwareError
+from trtproof.progress import note
 
 OLDEST_MAJOR: Final = 10
 INSTALL: Final = "pip install 'trtproof[tensorrt]'"
 NEEDS_LIBRARIES: Final = "the libraries of the bindings' version are on the loader's path"
 
-_captures: list[list[LogLine]] = []
+_captures: list[Lines] = []
+
+
+class Lines(Protocol):
+    """Whatever takes log lines."""
+
+    def append(self, line: LogLine, /) -> object:
+        """Take one line."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,17 @@ def load() -> Any:
             "`trtproof doctor`"
         ) from error
     _refuse_other_products(trt)
-    return trt
+    return _trace(trt) if trace.wanted() else trt
+
+
+def _trace(trt: Any) -> Any:
+    """Return the module as one whose calls are written down, with the log lines they bring."""
+    module = trace.traced(trt)
+    tape = trace.tape_of(module)
+    if not any(lines is tape for lines in _captures):
+        _captures.append(tape)
+        note(f"{trace.VARIABLE} is set: calls go to {trace.FOLDER}/, and timings are slower")
+    return module
 
 
 def _not_installed() -> str:
