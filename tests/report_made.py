@@ -42,6 +42,7 @@ class Made:
     size_bytes: int = 1_200_000
     details: Mapping[str, Any] = field(default_factory=dict)
     layers: Sequence[Mapping[str, Any]] = ()
+    engine: Mapping[str, Any] = field(default_factory=dict)
 
 
 VARIANTS: Mapping[str, Made] = {

@@ -13,8 +13,9 @@ VARIABLE = "TRTPROOF_FAKE_TENSORRT"
 class Host:
     """One machine; `faults` names what is broken, and what the fault needs to know.
 
-    builder.py knows: builder_nullptr, out_of_memory, no_implementation, cuda_error, crash, slow,
-    unhelpful (None and nothing in the log), compatibility_ignored.
+    builder.py knows: builder_nullptr, out_of_memory, no_implementation, starved (its warning),
+    cuda_error, crash, slow (seconds), unhelpful (None and nothing in the log), unsupported
+    (operators), flag_ignored (its name), compatibility_ignored.
     """
 
     version: str = "11.4.0.106"

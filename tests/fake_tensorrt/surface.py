@@ -6,7 +6,7 @@ surface.py   facts: the recorded names and signatures of both majors (tests/data
 host.py      `Host`: which version on which machine, and the faults to play
 plan.py      the fake plan: a header and the ONNX, which ONNX Runtime runs on host memory
 builder.py   Builder, IBuilderConfig, INetworkDefinition, OnnxParser, profiles, timing cache
-runtime.py   Runtime, ICudaEngine, IExecutionContext, EngineInspector
+runtime.py   Runtime (engine.py: ICudaEngine, EngineInspector; context.py: IExecutionContext)
 module.py    `make_tensorrt(host)`: the assembled module
 path/        put this folder on PYTHONPATH and `import tensorrt` gives the fake, in any process
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from tests.cuda_doubler import KERNEL_NS, Doubler, make_feeds
-from tests.fake_cuda.gpu import Machine, Work, current_machine, new_machine
+from tests.fake_cuda.gpu import GPUS, Machine, Work, current_machine, new_machine
 from tests.fake_cuda.runtime import make_runtime
 
 from trtproof.backends.base import PartTimes, run_once
@@ -220,3 +221,12 @@ def test_an_error_of_the_gpu_is_told_where_it_is_waited_for(
     with pytest.raises(BackendError, match="cudaErrorIllegalAddress"):
         runner.wait()
     runner.close()
+
+
+def test_a_runner_works_on_its_gpu_in_any_thread(machine: Machine) -> None:
+    with open_device(GPUS[1]) as second, ThreadPoolExecutor(max_workers=1) as pool:
+        runner = Doubler(second)
+        pool.submit(check, runner, 3).result()
+        blocks = machine.live["memory"].values()
+        assert {block.device for block in blocks if block.kind == "device"} == {1}
+        pool.submit(runner.close).result()

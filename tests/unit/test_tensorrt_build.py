@@ -250,6 +250,12 @@ def test_what_may_differ_follows_from_the_options(build: builds.Build) -> None:
     }
 
 
+def test_a_build_on_another_gpu_than_the_probe_found_is_refused(build: builds.Build) -> None:
+    build.facts |= {"gpu": "NVIDIA Other"}
+    with pytest.raises(BackendError, match=r"gpu NVIDIA Fake 9000.*says NVIDIA Other.*VISIBLE"):
+        build.run()
+
+
 def test_a_plug_in_that_is_not_there_is_named(build: builds.Build) -> None:
     with pytest.raises(MissingFileError, match=r"nowhere\.so does not exist"):
         build.run(plugins=["nowhere.so"])

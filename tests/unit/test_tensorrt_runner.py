@@ -375,6 +375,7 @@ def test_a_tensor_that_is_not_laid_out_row_by_row_is_refused(
         ("runtime_out_of_memory", BackendError, "Out of memory"),
         ("context_null", BackendError, "making an execution context"),
         ("enqueue_refused", BackendError, "a layer said no"),
+        ("shapes_conflict", BackendError, "inferring shapes .*: .*a layer said no"),
     ],
 )
 def test_what_tensorrt_refuses_is_told_in_its_words_and_leaves_nothing(

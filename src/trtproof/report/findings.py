@@ -68,6 +68,24 @@ class Run:
         ]
 
     @property
+    def graphs(self) -> dict[str, int]:
+        """Return 1 or 0 by variant: whether its launches were replayed from a CUDA graph.
+
+        Only of variants that asked for one.
+        """
+        found = {name: self.engine(name) for name in self.variants}
+        return {
+            name: int(facts["cuda_graph_captured"])
+            for name, facts in found.items()
+            if "cuda_graph_captured" in facts
+        }
+
+    def engine(self, name: str) -> Mapping[str, Any]:
+        """Return what the timed engine of a variant said of itself."""
+        engine: Mapping[str, Any] = self.variants.get(name, {}).get("engine") or {}
+        return engine
+
+    @property
     def indicative(self) -> bool:
         """Say whether the profile is too short to decide anything."""
         return self.profile in INDICATIVE_PROFILES

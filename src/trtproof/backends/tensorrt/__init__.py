@@ -7,7 +7,7 @@ errors       what TensorRT's log lines mean: recorded failures, or errors that r
 reasons      why a machine cannot run a precision, from hardware.json alone
 options      variant.build.options of this backend as a type
 checks       what the builder accepts in silence: checked before TensorRT sees the model
-build_*      the build, in a process of its own
+build        the build, in a process of its own (build_process, of network, settings, ...)
 adopt*       a plan made elsewhere instead of a build
 gate         sidecar against this machine before anything is deserialised
 inspect      the engine inspector's JSON of both majors

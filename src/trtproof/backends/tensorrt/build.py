@@ -80,6 +80,7 @@ def compile_plan(model: ModelFiles, spec: BuildSpec, out: Path) -> CompileRecord
         profiles=profiles,
         options=msgspec.to_builtins(options),
         plugins=[str(path.resolve()) for path in find_plugins(options)],
+        facts=dict(spec.facts),
     )
     with tempfile.TemporaryDirectory(prefix="trtproof-build-") as folder:
         work = Work(spec=spec, options=options, folder=Path(folder), out=out)

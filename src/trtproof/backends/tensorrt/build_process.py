@@ -16,6 +16,7 @@ from trtproof.backends.tensorrt.calls import OptionalCalls
 from trtproof.backends.tensorrt.errors import failure
 from trtproof.backends.tensorrt.inspected import read_engine
 from trtproof.backends.tensorrt.library import LogLine
+from trtproof.backends.tensorrt.machine import require_gpu
 from trtproof.backends.tensorrt.monitor import make_monitor
 from trtproof.backends.tensorrt.network import Network, parse_network
 from trtproof.backends.tensorrt.order import (
@@ -78,6 +79,7 @@ def build(order: BuildOrder, folder: Path) -> dict[str, Any]:
     """
     calls = OptionalCalls()
     trt = library.load()
+    require_gpu(order.facts, calls)
     load_plugins(trt, map(Path, order.plugins))
     parsed = parse_network(trt, order.model)
     config = make_config(trt, parsed.builder, order, calls)

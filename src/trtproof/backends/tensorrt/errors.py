@@ -15,7 +15,8 @@ from trtproof.errors import BackendError, BuildFailedError
 
 ERROR_SEVERITIES: Final = ("INTERNAL_ERROR", "ERROR")
 NOISE: Final = re.compile(
-    r"^\s*$|^--- |Begin node|End node|^While parsing node|Thread context has not been set"
+    r"^\s*$|^--- |Begin node|End node|While parsing node|^Node name: "
+    r"|Thread context has not been set"
 )
 """Lines of severity ERROR that name no cause."""
 
@@ -62,7 +63,7 @@ KNOWN: Final = (
         r"|workspace memory greater than 0|insufficient workspace",
         f"raise build.workspace_mib {VARIANT}",
     ),
-    Known("cancelled", r"BuildCanceled|cancell?ed", "run it again", lasting=False),
+    Known("cancelled", r"BuildCanceled|build was cancel", "run it again", lasting=False),
     Known(
         "profile_missing",
         r"no optimization profile has been defined|is missing dimensions in profile",

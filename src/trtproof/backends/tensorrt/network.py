@@ -20,6 +20,8 @@ PARSER_REPAIRS: Final = {
     "INVALID_GRAPH": "see that the model's external data lies beside it, whole",
     "INVALID_VALUE": "see that the file is there and readable",
 }
+NO_PLUGIN: Final = "Plugin not found"
+ASSERTED: Final = re.compile(r'&& "([^"]+)"')
 NODE_IN_LOG: Final = re.compile(r"In node (-?\d+) with name: (\S*) and operator: (\S*)")
 
 
@@ -77,32 +79,44 @@ def _refusal(parser: Any, lines: Sequence[LogLine]) -> BuildFailedError | Backen
     """Return the error of a refused model: all that the parser says, and what only its log has."""
     found = [parser.get_error(number) for number in range(parser.num_errors)]
     codes = [str(parser_error.code()).rpartition(".")[2] for parser_error in found]
-    texts = [_describe(parser_error, code) for parser_error, code in zip(found, codes, strict=True)]
+    words = [_words(str(parser_error.desc())) for parser_error in found]
+    texts = [
+        _describe(
+            parser_error.node_name(), parser_error.node_operator(), f"{code}{said and ': '}{said}"
+        )
+        for parser_error, code, said in zip(found, codes, words, strict=True)
+    ]
     told = "; ".join(dict.fromkeys(texts)) or "it says nothing of why"
-    behind = _only_in_log(lines, told)
-    text = f"TensorRT's parser refuses the model: {told}{behind}"
+    text = f"TensorRT's parser refuses the model: {told}{_only_in_log(lines, words)}"
     if OUT_OF_MEMORY in codes:
         return BackendError(f"{text}; free memory and run it again")
     first = next((code for code in codes if code in PARSER_REPAIRS), "")
+    first = "UNSUPPORTED_NODE" if NO_PLUGIN in told else first
     return BuildFailedError(
         code="model_refused", text=text, repair=PARSER_REPAIRS.get(first, CONVERT_REPAIR)
     )
 
 
-def _describe(parser_error: Any, code: str) -> str:
-    """Return one of the parser's errors; its own text alone is often only "false"."""
-    name, operator = parser_error.node_name(), parser_error.node_operator()
-    text = str(parser_error.desc()).strip()
-    said = "" if text in {"", "false"} else f": {text}"
-    if not name and not operator:
-        return f"{code}{said}"
-    return f"node {name!r} ({operator}) {code}{said}"
+def _words(desc: str) -> str:
+    """Return what an error says; of a failed assertion the sentence, of a bare "false" nothing."""
+    sentence = ASSERTED.search(desc)
+    said = " ".join((sentence[1] if sentence else desc).split())
+    return "" if said == "false" else said
 
 
-def _only_in_log(lines: Sequence[LogLine], told: str) -> str:
+def _describe(name: str, operator: str, said: str) -> str:
+    return f"node {name!r} ({operator}) {said}" if name or operator else said
+
+
+def _only_in_log(lines: Sequence[LogLine], words: Sequence[str]) -> str:
     """Return the log's causes that the parser's errors leave out."""
-    texts = [text for text in causes(lines) if not NODE_IN_LOG.search(text) and text not in told]
-    fresh = [text for text in dict.fromkeys(texts) if text.rpartition(": ")[2] not in told]
+    told = [said for said in words if said]
+    texts = [" ".join(text.split()) for text in causes(lines)]
+    fresh = [
+        text
+        for text in dict.fromkeys(texts)
+        if not NODE_IN_LOG.search(text) and not any(said in text for said in told)
+    ]
     return f" (log: {'; '.join(fresh)})" if fresh else ""
 
 

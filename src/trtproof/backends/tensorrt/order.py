@@ -25,8 +25,8 @@ Outcome = Literal["built", "failed", "error"]
 class BuildOrder:
     """One build: settings as plain data, so that the process needs TensorRT and nothing else.
 
-    `profiles` holds input name -> shapes at min, opt and max. The timing cache, where one is kept
-    from an earlier build, lies in the order's folder as CACHE_IN.
+    `profiles` holds input name -> shapes at min, opt and max; `facts` are those of the machine that
+    the plan is for. The timings of an earlier build lie in the order's folder (CACHE_IN).
     """
 
     title: str
@@ -36,6 +36,7 @@ class BuildOrder:
     profiles: Sequence[Shapes]
     options: dict[str, Any]
     plugins: Sequence[str] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write the order into a folder."""

@@ -187,7 +187,11 @@ class TensorRtRunner(CudaRunner):
             self._infer_shapes()
 
     def _infer_shapes(self) -> None:
-        missing = self.context.infer_shapes()
+        """Let TensorRT infer the outputs' shapes; the bindings raise where it finds a conflict."""
+        try:
+            missing = self.context.infer_shapes()
+        except RuntimeError as error:
+            raise self._refused(f"inferring shapes ({error})", DOCTOR) from error
         if missing:
             raise self._refused(f"inferring shapes without {', '.join(missing)}", DOCTOR)
 
