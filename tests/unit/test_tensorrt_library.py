@@ -16,7 +16,6 @@ from trtproof.backends.tensorrt.library import LogLine
 from trtproof.backends.tensorrt.monitor import make_monitor
 from trtproof.errors import HardwareError
 
-
 TWO_LINES = "no such thing\nand more"
 
 
