@@ -22,7 +22,8 @@ def without(*names: str) -> dict[str, Any]:
     [
         ({}, "no_bindings"),
         ({"rtx": "1.7.1"}, "rtx_is_not_tensorrt"),
-        ({"bindings": "10.13.0.35"}, "too_old"),
+        ({"bindings": "10.12.0.36"}, "too_old"),
+        ({"bindings": "10.13.0.35"}, "no_libraries"),
         ({"bindings": "8.6.1"}, "too_old"),
         ({"bindings": "11.4.0.106"}, "no_libraries"),
         ({"bindings": "11.4.0.106", "libraries": "10.16.1"}, "versions_differ"),

@@ -37,6 +37,7 @@ def check_model(model: ModelFiles) -> ModelProto:
             or types that TensorRT does not compute with.
     """
     proto = read_graph(model.onnx)
+    _check_external_data(proto, model.onnx.parent)
     _check_structure(proto, model.onnx)
     problems = [
         *find_signature_problems(proto, model.signature.inputs),
@@ -184,37 +185,38 @@ def _check_weights(proto: ModelProto, folder: Path) -> None:
 
 
 def _read(tensor: TensorProto, folder: Path) -> Any:
-    """Return a floating tensor's values (any other's are one zero: they cannot be NaN).
-
-    Raises:
-        BuildFailedError: its external data is not there or too short.
-    """
-    from onnx import TensorProto, external_data_helper, numpy_helper
+    """Return a floating tensor's values (any other's are one zero: they cannot be NaN)."""
+    from onnx import TensorProto, numpy_helper
 
     floating = {
         TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE,
     }  # fmt: skip
-    external = external_data_helper.uses_external_data(tensor)
-    if external:
-        _require_external(tensor, folder)
     if tensor.data_type not in floating:
         return np.zeros(1)
     return numpy_helper.to_array(tensor, base_dir=str(folder))
 
 
-def _require_external(tensor: TensorProto, folder: Path) -> None:
-    """Refuse external data that is not there or shorter than the tensor says."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    file = folder / entries.get("location", "")
-    needed = int(entries.get("offset", 0)) + int(entries.get("length", 0))
-    size = file.stat().st_size if file.is_file() else None
-    if size is None or size < needed:
-        state = "not there" if size is None else f"{size} bytes, {needed} are needed"
-        raise BuildFailedError(
-            code="model_external_data",
-            text=f"weight {tensor.name!r} lies in {entries.get('location')!r}, which is {state}",
-            repair="put the whole data file beside the model",
-        )
+def _check_external_data(proto: ModelProto, folder: Path) -> None:
+    """Refuse external data that is not there, or shorter than its tensor.
+
+    Raises:
+        BuildFailedError: names the first such tensor and its file.
+    """
+    from onnx import external_data_helper
+
+    for tensor in filter(external_data_helper.uses_external_data, proto.graph.initializer):
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        file = folder / entries.get("location", "")
+        needed = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        size = file.stat().st_size if file.is_file() else None
+        if size is None or size < needed:
+            state = "not there" if size is None else f"{size} bytes, {needed} are needed"
+            place = entries.get("location", "")
+            raise BuildFailedError(
+                code="model_external_data",
+                text=f"weight {tensor.name!r} lies in {place!r}, which is {state}",
+                repair="put the whole data file beside the model",
+            )
 
 
 def _failure(*, code: str, problems: Sequence[str], repair: str) -> BuildFailedError:

@@ -92,7 +92,7 @@ def _refuse_other_products(trt: Any) -> None:
         )
     if major(trt) < OLDEST_MAJOR:
         raise HardwareError(
-            f"tensorrt {version(trt)} is installed, but trtproof needs 10.16 or newer; "
+            f"tensorrt {version(trt)} is installed, but trtproof needs 10.13 or newer; "
             f"run `{INSTALL} --upgrade`"
         )
 

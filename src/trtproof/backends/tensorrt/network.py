@@ -64,7 +64,7 @@ def parse_network(trt: Any, model: str) -> Network:
         if network is None:
             what, repair = (
                 "creating a strongly typed network",
-                "see that TensorRT is 10.16 or newer",
+                "see that TensorRT is 10.13 or newer",
             )
             raise failure(what, lines, code="no_network", repair=repair)
         parser = trt.OnnxParser(network, library.logger(trt))

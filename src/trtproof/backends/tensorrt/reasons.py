@@ -7,8 +7,8 @@ from typing import Final
 from trtproof.backends.base import Facts
 from trtproof.reason import Reason
 
-OLDEST_VERSION: Final = (10, 16)
-"""What the code is written against; the 10.x before it differ in members that it calls."""
+OLDEST_VERSION: Final = (10, 13)
+"""The first with every member that the code calls; it is written against 10.16 and 11.4."""
 
 OLDEST_GPU: Final = (7, 5)
 PRECISION_FLOORS: Final[dict[str, tuple[int, int]]] = {
@@ -72,7 +72,7 @@ def _bindings(facts: Facts) -> Reason | None:
     if numbers(bindings) < OLDEST_VERSION:
         return Reason(
             code="too_old",
-            text=f"TensorRT {bindings} is older than 10.16, the first that trtproof is made for",
+            text=f"TensorRT {bindings} is older than 10.13, the first with all that trtproof calls",
             repair="pip install --upgrade 'trtproof[tensorrt]'",
         )
     return None
