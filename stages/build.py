@@ -28,6 +28,7 @@ def main(variant: str) -> None:
         facts=hardware.engine[backend],
         slug=hardware.slug,
         key=inputs.load_key("code", "build", backend),
+        plan_key=inputs.load_key("plans", variant),
         pythonpath=load_section(list[str], "pythonpath"),
     )
     with artifacts.replace_folder(artifacts.build(variant)) as folder:

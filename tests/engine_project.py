@@ -64,12 +64,15 @@ class EngineProject:
     def __init__(self) -> None:
         self.params = copy.deepcopy(PARAMS)
         self.hardware = copy.deepcopy(HARDWARE)
+        self.plans: dict[str, dict[str, str]] = {}
 
     def write(self) -> None:
         Path("params.yaml").write_text(yaml.safe_dump(self.params), encoding="utf-8")
         artifacts.write_json(artifacts.HARDWARE, self.hardware)
         codes = {backend: {"code": f"code of {backend}"} for backend in self.hardware["engine"]}
-        artifacts.write_json(artifacts.INPUTS, {"schema": 1, "code": {"build": codes}})
+        plans = {name: self.plans.get(name, {}) for name in self.params["variants"]}
+        entries = {"schema": 1, "code": {"build": codes}, "plans": plans}
+        artifacts.write_json(artifacts.INPUTS, entries)
 
     def variant(self, name: str) -> dict[str, Any]:
         variant: dict[str, Any] = self.params["variants"][name]

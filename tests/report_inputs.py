@@ -94,6 +94,7 @@ def _write_build(name: str, made: Made) -> None:
         plan = "engine.onnx" if made.backend != "torch" else "engine.safetensors"
         content = np.random.default_rng(len(name)).integers(0, 256, made.size_bytes, dtype=np.uint8)
         (folder / plan).write_bytes(content.tobytes())
+        artifacts.write_json(folder / "layers.json", {"schema": 1, "layers": list(made.layers)})
         files = {plan: artifacts.sha256_file(folder / plan)}
     write_record(
         folder,
@@ -109,6 +110,7 @@ def _write_build(name: str, made: Made) -> None:
             reason=made.reason,
             plan=plan,
             files=files,
+            details=made.details,
             made={"seconds": 1.25, "at": "2026-11-22T09:41:00Z"} if plan else {},
         ),
     )

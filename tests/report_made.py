@@ -40,6 +40,9 @@ class Made:
     status: str = "built"
     reason: Reason | None = None
     size_bytes: int = 1_200_000
+    details: Mapping[str, Any] = field(default_factory=dict)
+    layers: Sequence[Mapping[str, Any]] = ()
+    engine: Mapping[str, Any] = field(default_factory=dict)
 
 
 VARIANTS: Mapping[str, Made] = {

@@ -25,6 +25,7 @@ def write_benchmark(inputs: Inputs) -> None:
             "status": made.status,
             "reason": made.reason.to_json() if made.reason else None,
             "plan_sha256": plan_sha256(name),
+            "engine": dict(made.engine),
         }
         for name, made in inputs.variants.items()
     }

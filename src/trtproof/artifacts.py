@@ -19,6 +19,7 @@ from trtproof.errors import InputError, MissingFileError
 ROOT = Path("artifacts")
 TEMPORARY = ROOT / ".tmp"
 METRICS = Path("metrics")
+IMPORTS = Path("imports")
 HARDWARE = METRICS / "hardware.json"
 INPUTS = METRICS / "inputs.json"
 VARIANT_METRICS = METRICS / "variants"

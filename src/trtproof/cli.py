@@ -11,7 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from trtproof import __version__
+from trtproof.doctor import command as doctor
 from trtproof.errors import PipelineError
+from trtproof.trtexec import command as import_trtexec
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +49,18 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the probe, then say per stage what `dvc repro` will do and why.",
     )
     why.set_defaults(command=_why)
+    checkup = commands.add_parser(
+        "doctor", help="say what works on this machine", description=doctor.DESCRIPTION
+    )
+    doctor.add_arguments(checkup)
+    checkup.set_defaults(command=_doctor)
+    trtexec = commands.add_parser(
+        "import-trtexec",
+        help="take over what NVIDIA's trtexec measured",
+        description=import_trtexec.DESCRIPTION,
+    )
+    import_trtexec.add_arguments(trtexec)
+    trtexec.set_defaults(command=_import_trtexec)
     return parser
 
 
@@ -62,6 +76,16 @@ def _compose(parsed: argparse.Namespace) -> int:
     changed = not parsed.check and write_params(text)
     print(f"{PARAMS_FILE}: {'written' if changed else 'unchanged'}")
     return 0
+
+
+def _import_trtexec(parsed: argparse.Namespace) -> int:
+    path = import_trtexec.run(parsed)
+    print(f"{path}: written; `dvc repro report` shows it")
+    return 0
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    return doctor.run(parsed, lambda text: print(text, flush=True))
 
 
 def _why(_: argparse.Namespace) -> int:

@@ -115,13 +115,18 @@ class RecipeConfig(Section, frozen=True, rename={"pass_name": "pass"}):
     options: dict[str, Any]
 
 
-class BuildConfig(Section, frozen=True):
+class BuildConfig(Section, frozen=True, omit_defaults=True):
     """What changes the bytes of a plan."""
 
     tf32: bool
     workspace_mib: Positive
     profiles: list[dict[Name, AxisConfig]]
     options: dict[str, Any]
+    plan: str | None = None
+    """A plan made elsewhere to take instead of building one (TensorRT only)."""
+
+    trusted: bool = False
+    """Whether whoever made `plan` is trusted: a plan is code that runs on this machine."""
 
 
 class RunConfig(Section, frozen=True):
@@ -130,6 +135,12 @@ class RunConfig(Section, frozen=True):
     cuda_graph: bool
     threads: NonNegative
     """Threads of one inference on the CPU; 0 takes every core this process may use."""
+
+    context_memory: Literal["static", "user_managed"] = "static"
+    """TensorRT: who provides the memory that an execution context works in."""
+
+    weight_streaming_mib: NonNegative | None = None
+    """TensorRT: MiB of weights that stay on the GPU; null keeps all of them there."""
 
 
 class VariantConfig(Section, frozen=True):

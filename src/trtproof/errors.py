@@ -99,10 +99,11 @@ class PlanForeignError(PlanError):
 
 
 class BuildFailedError(PipelineError):
-    """A build failed for a reason that the next try would meet again."""
+    """A build failed for a reason that the next try would meet again; `log` is what led to it."""
 
-    def __init__(self, *, code: str, text: str, repair: str) -> None:
+    def __init__(self, *, code: str, text: str, repair: str, log: str = "") -> None:
         super().__init__(f"{text}; {repair}")
+        self.log = log
         self.code = code
         self.text = text
         self.repair = repair
@@ -110,6 +111,14 @@ class BuildFailedError(PipelineError):
 
 class BackendError(PipelineError):
     """A backend failed in a way that another try may not: nothing is recorded or cached."""
+
+
+class DeviceMemoryError(BackendError):
+    """The GPU's memory, or host memory that can be pinned, is used up."""
+
+
+class CudaGraphError(BackendError):
+    """A launch cannot be recorded as a CUDA graph; launching it plainly may still work."""
 
 
 class HardwareError(PipelineError):

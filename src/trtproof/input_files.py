@@ -96,6 +96,10 @@ class InputFiles:
         ]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
+    def sha256(self, path: Path) -> str:
+        """Return the SHA-256 of one file."""
+        return str(self._hashes.value(path, artifacts.sha256_file))
+
     def save(self) -> None:
         """Keep the hashes for the next probe."""
         self._hashes.save()

@@ -86,8 +86,21 @@ def make_inputs(params: Params, project: Path | None = None) -> dict[str, Any]:
         "evaluation": _split_entry(sources, params.dataset, "evaluation"),
         "code": code_entries(sources, params),
         "parity": _parity_entry(sources, params.model, calibration),
+        "plans": _plan_entries(sources, params),
     }
     sources.save()
+    return entries
+
+
+def _plan_entries(sources: InputSources, params: Params) -> dict[str, Entry]:
+    """Return variant -> the SHA-256 of a plan that was made elsewhere; nothing for most."""
+    entries: dict[str, Entry] = {}
+    for name, variant in params.variants.items():
+        plan, entries[name] = variant.build.plan, {}
+        if plan is not None:
+            setting = f"variants.{name}.build.plan"
+            (path,) = sources.files.existing([Path(plan)], setting=setting)
+            entries[name] = {"sha256": sources.files.sha256(path)}
     return entries
 
 
@@ -128,6 +141,8 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
     builds = {name: code("build", module) for name, module in registered.items()}
     if "torch" in builds:  # the reference's plan is the model's own code and weights
         builds["torch"]["model"] = _model_entry(sources, params.model)
+    if "tensorrt" in builds:
+        builds["tensorrt"] |= _plugin_entry(sources, params)
     return {
         "export": code("export", source),
         "calibrate": code("calibrate"),
@@ -142,6 +157,18 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
         },
         "report": code("report", *scorers),
     }
+
+
+def _plugin_entry(sources: InputSources, params: Params) -> Entry:
+    """Return the hash of the plug-in libraries that any TensorRT variant is built with."""
+    names = {
+        str(name)
+        for variant in params.variants.values()
+        for name in variant.build.options.get("plugins", ())
+    }
+    setting = "build.options.plugins"
+    files = sources.files.matches(sorted(names), setting=setting)
+    return {"files": sources.files.digest(files)} if files else {}
 
 
 def _parity_entry(

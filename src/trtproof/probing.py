@@ -5,20 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from trtproof import distributions, probing_cpu, probing_gpu
+from trtproof import distributions, probing_cpu, probing_gpu, probing_tensorrt
 from trtproof.config import TargetConfig
 from trtproof.errors import HardwareError
 from trtproof.hardware import Hardware
 from trtproof.probing_gpu import Gpu
 
 ONNXRUNTIME_BUILDS: Final = ("onnxruntime", "onnxruntime-gpu")
-TENSORRT_BINDINGS: Final = (
-    "tensorrt-cu13-bindings",
-    "tensorrt-cu12-bindings",
-    "tensorrt-bindings",
-    "tensorrt",
-)
-TENSORRT_LIBRARIES: Final = ("tensorrt-cu13-libs", "tensorrt-cu12-libs", "tensorrt-libs")
 
 
 def probe(target: TargetConfig) -> Hardware:
@@ -34,7 +27,7 @@ def probe(target: TargetConfig) -> Hardware:
         "torch": torch_facts(gpu),
     }
     for backend in target.require:
-        if not engine.get(backend):
+        if not {"version", "bindings"} & engine.get(backend, {}).keys():
             raise HardwareError(
                 f"target.require lists {backend}, which is not installed here; install "
                 f"`trtproof[{_extra(backend, gpu)}]`, or take it off the list in conf/target/"
@@ -111,13 +104,22 @@ def onnxruntime_facts(gpu: Gpu | None) -> dict[str, Any]:
 
 
 def tensorrt_facts(gpu: Gpu | None) -> dict[str, Any]:
-    """Return what TensorRT's plans are tied to; without bindings nothing, on a CPU no `gpu`."""
-    bindings = _first_version(TENSORRT_BINDINGS)
-    if bindings is None:
-        return {}
-    libraries = _first_version(TENSORRT_LIBRARIES)
-    facts = {"bindings": bindings} | ({"libraries": libraries} if libraries else {})
-    return facts if gpu is None else facts | device_facts(gpu)
+    """Return what TensorRT's plans are tied to; without bindings no device, on a CPU no `gpu`.
+
+    Raises:
+        HardwareError: two builds of the bindings lie over each other.
+    """
+    facts = probing_tensorrt.installed()
+    if gpu is None or "bindings" not in facts:
+        return facts
+    device = device_facts(gpu)
+    built_for = probing_tensorrt.package_cuda()
+    if built_for and "cuda" not in device:
+        device["cuda"] = built_for
+    driver = gpu.settings.get("driver")
+    return (
+        facts | device | probing_tensorrt.driver_shortfall(driver, built_for or device.get("cuda"))
+    )
 
 
 def device_facts(gpu: Gpu | None) -> dict[str, Any]:
@@ -145,10 +147,6 @@ def bench_facts(gpu: Gpu | None) -> dict[str, Any]:
 def slugify(name: str) -> str:
     """Return a device's name as a metrics key: lower case, digits and single dashes, no dots."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _first_version(names: tuple[str, ...]) -> str | None:
-    return next(filter(None, map(distributions.public_version, names)), None)
 
 
 def _extra(backend: str, gpu: Gpu | None) -> str:

@@ -12,11 +12,13 @@ from typing import Any, Final
 
 from trtproof import artifacts
 from trtproof.backends import BACKENDS
+from trtproof.backends.tensorrt.options import read_options
 from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.config import AxisConfig, Params, RecipeConfig, VariantConfig
 from trtproof.data import FORMATS
 from trtproof.model_check import check_model, check_profile, wrong
 from trtproof.models import SOURCES
+from trtproof.plan_check import check_plans
 from trtproof.precision import PASSES
 from trtproof.registry import Registry
 from trtproof.scoring import SCORERS
@@ -133,6 +135,8 @@ def check_variants(params: Params) -> None:
                 repair="add it to `recipe` in conf/config.yaml (or drop the variant there)",
             )
         check_variant_source(params, key, variant)
+        if variant.backend == "tensorrt":
+            read_options(variant.build.options, key=f"{key}.build.options")
         for position, profile in enumerate(variant.build.profiles):
             check_profile(params.model, f"{key}.build.profiles[{position}]", profile)
 
@@ -265,6 +269,7 @@ CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_dataset,
     check_recipes,
     check_variants,
+    check_plans,
     check_reference,
     check_batches,
     check_rounds,

@@ -6,7 +6,7 @@ hardware; this does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,12 @@ from trtproof.errors import PlanCorruptError, PlanForeignError, PlanMissingError
 from trtproof.reason import Reason
 
 SIDECAR_FILE = "engine.json"
+DRIVER_FACT = "driver_too_old"
+LATER_MAJORS = {(10, 8), (11, 10)}
+"""Version-compatible plans cross a major only like this: running on, built with (NVIDIA's TensorRT
+11.4 support matrix, "Engine Portability")."""
+
+RULES = {"any": "any", "later": "a later version", "from": "versions from "}
 Status = Literal["built", "unavailable", "failed", "evaluated_only"]
 
 
@@ -106,7 +112,7 @@ def verify_plan(folder: Path, facts: Mapping[str, Any]) -> EngineRecord:
     Raises:
         PlanMissingError: the record says there is no plan, or its file is gone.
         PlanCorruptError: a file's hash differs from the sidecar's.
-        PlanForeignError: built for another machine or version; names the first differing fact.
+        PlanForeignError: built for another machine or version; names every fact that differs.
     """
     record = read_record(folder)
     if record.plan is None:
@@ -128,13 +134,61 @@ def verify_plan(folder: Path, facts: Mapping[str, Any]) -> EngineRecord:
 
 
 def _require_same_machine(record: EngineRecord, facts: Mapping[str, Any], folder: Path) -> None:
-    for name in sorted(record.facts.keys() | facts.keys()):
-        built_for, here = record.facts.get(name), facts.get(name)
-        if built_for != here:
-            raise PlanForeignError(
-                f"the plan in {folder} was built for {name} {built_for!r}, this machine has "
-                f"{here!r}; run `dvc repro -f {_stage(folder)}`"
-            )
+    problems = (
+        [f"it was built for {record.backend}, which this machine does not have"]
+        if not facts
+        else list(find_differences(record, facts))
+    )
+    if problems:
+        raise PlanForeignError(
+            f"the plan in {folder} is not for this machine: {'; '.join(problems)}; run "
+            f"`dvc repro -f {_stage(folder)}`"
+        )
+
+
+def find_differences(record: EngineRecord, here: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what keeps a plan from this machine, one sentence per fact.
+
+    Facts are equal, or differ as the plan allows: `details.may_differ` maps a fact to "any",
+    "later" (the same TensorRT or a later one) or "from X" (at least version X).
+    """
+    too_old = here.get(DRIVER_FACT)
+    if too_old:
+        yield (
+            f"its driver {too_old['driver']} is too old for CUDA {too_old['cuda']}, which needs "
+            f"{too_old['needs']}: install a newer driver"
+        )
+    allowed = record.details.get("may_differ", {})
+    for name in sorted((record.facts.keys() | here.keys()) - {DRIVER_FACT}):
+        built_for, found = record.facts.get(name), here.get(name)
+        rule = allowed.get(name, "")
+        if built_for == found or _allows(rule, built_for, found):
+            continue
+        built = "without" if built_for is None else "for"
+        shown = "" if built_for is None else f" {built_for!r}"
+        has = "none" if found is None else repr(found)
+        exception = (
+            f" (it takes {RULES[rule.partition(' ')[0]]}{rule.partition(' ')[2]})" if rule else ""
+        )
+        yield f"it was built {built} {name}{shown}, this machine has {has}{exception}"
+
+
+def _allows(rule: str, built_for: Any, found: Any) -> bool:
+    """Say whether a plan's rule lets a fact differ; a fact that is not known is never allowed."""
+    if not rule or built_for is None or found is None:
+        return False
+    word, _, least = rule.partition(" ")
+    if word == "any":
+        return True
+    here = _numbers(found)
+    if word == "from":
+        return here >= _numbers(least)
+    built = _numbers(built_for)
+    return here >= built and (here[0], built[0]) in LATER_MAJORS | {(built[0], built[0])}
+
+
+def _numbers(version: Any) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(version).split(".") if part.isdigit()) or (0,)
 
 
 def _stage(folder: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 FAKE_HOST = Path(__file__).parent / "fake_host"
-COPIED = ("dvc.yaml", ".dvcignore", ".gitignore", "stages", "conf")
+COPIED = ("dvc.yaml", ".dvcignore", ".gitignore", "stages", "conf", "imports")
 RAN = re.compile(r"^Running stage '([^']+)'", re.MULTILINE)
 RESTORED = re.compile(r"^Stage '([^']+)' is cached - skipping run", re.MULTILINE)
 

@@ -285,6 +285,21 @@ def test_an_unknown_scorer_is_an_error(project):
         make_inputs(write_params(data))
 
 
+def test_a_plug_in_library_of_tensorrts_is_in_the_key_of_its_builds(project):
+    write("lib", "mine.so", "one")
+    data = user_params()
+    variant = next(v for v in data["variants"].values() if v["backend"] == "tensorrt")
+    before = make_inputs(write_params(data))
+    variant["build"]["options"] = {"plugins": ["lib/mine.so"]}
+    first = make_inputs(write_params(data))
+    assert changed(before, first) == {"code.build.tensorrt.files"}
+    write("lib", "mine.so", "two")
+    assert changed(first, make_inputs(load_params())) == {"code.build.tensorrt.files"}
+    (project / "lib/mine.so").unlink()
+    with pytest.raises(MissingFileError, match=r"lib/mine\.so does not exist.*options\.plugins"):
+        make_inputs(load_params())
+
+
 def test_a_users_scorer_is_followed(project):
     write("code", "metric.py", "LIMIT = 1\n")
     data = user_params()
@@ -426,10 +441,12 @@ def test_an_entry_more_in_a_registry_changes_no_entry(copied, package):
     assert after_edit(copied, f"trtproof/{package}/__init__.py", edit) == set()
 
 
-@pytest.mark.parametrize("backend", ["torch", "tensorrt"])
-def test_an_edit_of_a_backend_changes_only_its_own_entries(copied, backend):
+@pytest.mark.parametrize(
+    ("backend", "file"), [("torch", "torch.py"), ("tensorrt", "tensorrt/engine.py")]
+)
+def test_an_edit_of_a_backend_changes_only_its_own_entries(copied, backend, file):
     changed_entries = after_edit(
-        copied, f"trtproof/backends/{backend}.py", lambda text: text + "\nX = 1\n"
+        copied, f"trtproof/backends/{file}", lambda text: text + "\nX = 1\n"
     )
     assert {f"build.{backend}", f"evaluate.{backend}", "benchmark"} == changed_entries
 

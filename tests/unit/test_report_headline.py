@@ -120,3 +120,18 @@ def test_blocks_that_began_slowly_are_counted():
     build(INPUTS)
     findings, facts = load(INPUTS)
     assert "all settled; 1 of 9 blocks began with a request" in render_page(findings, facts)
+
+
+def test_a_cuda_graph_that_was_asked_for_and_is_not_there_is_said_first():
+    engine = {"cuda_graph_captured": 0, "cuda_graph_failure": "the weights are streamed"}
+    inputs = change(INPUTS, "onnxruntime-fp32", engine=engine)
+    build(inputs)
+    assert make_warnings(load(inputs)[0]) == [
+        "onnxruntime-fp32 asked for a CUDA graph and was timed without: the weights are streamed"
+    ]
+
+
+def test_a_captured_cuda_graph_is_no_warning():
+    inputs = change(INPUTS, "onnxruntime-fp32", engine={"cuda_graph_captured": 1})
+    build(inputs)
+    assert make_warnings(load(inputs)[0]) == []

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.report_inputs import REFERENCE, SLUG, Inputs, build, load
+from tests.report_inputs import REFERENCE, SLUG, Inputs, build, change, load
 
 from trtproof import artifacts
 from trtproof.measure.samples import read_samples
@@ -29,6 +30,18 @@ def made(tmp_path_factory) -> Iterator[dict[str, Any]]:
         patch.chdir(tmp_path_factory.mktemp("metrics"))
         build(INPUTS)
         yield dict(load(INPUTS)[1].metrics)
+
+
+@pytest.mark.parametrize("captured", [0, 1])
+def test_a_cuda_graph_is_a_figure_where_one_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, captured: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inputs = change(INPUTS, INT8, engine={"cuda_graph_captured": captured})
+    build(inputs)
+    metrics = load(inputs)[1].metrics
+    assert metrics[INT8][SLUG]["cuda_graph_captured"] == captured
+    assert "cuda_graph_captured" not in metrics[REFERENCE][SLUG]
 
 
 def leaves(data, path=()):

@@ -29,7 +29,8 @@ class BuildSpec:
     `profiles` is a list of axis name -> (min, opt, max). `facts` is hardware.json's engine
     section of this backend; its `device` ("cpu" or "cuda") is where the plan will run.
     `precision` is what the recipe's pass states. `model_config` is conf/model as plain data, for
-    the PyTorch backend, whose plan is the model's own code and weights.
+    the PyTorch backend, whose plan is the model's own code and weights. `plan` is one made
+    elsewhere, to take instead of building one; only TensorRT does.
     """
 
     precision: str
@@ -40,6 +41,7 @@ class BuildSpec:
     facts: Facts
     model_config: Mapping[str, Any]
     pythonpath: Sequence[str] = ()
+    plan: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,19 @@ class CompileRecord:
 class RunOptions:
     """How an engine runs.
 
-    `threads` is the resolved number of CPU threads of one inference (never 0 here).
+    `threads` is the resolved number of CPU threads of one inference (never 0 here). `parts` asks
+    for the parts of every request (`Runner.times_ns`), which costs time in each. The last two are
+    TensorRT's: who provides the memory that a context works in, and how many MiB of weights stay
+    on the GPU (None: all of them).
     """
 
     threads: int
     cuda_graph: bool = False
     device: str = "cpu"
     pythonpath: Sequence[str] = ()
+    parts: bool = False
+    context_memory: str = "static"
+    weight_streaming_mib: int | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ class Runner(Protocol):
         ...
 
     def times_ns(self) -> PartTimes:
-        """Return the parts of the last request."""
+        """Return the parts of the last request that was waited for, where they were asked for."""
         ...
 
     def close(self) -> None:
@@ -129,8 +137,14 @@ class Engine(Protocol):
     """A loaded plan; several runners share its weights."""
 
     signature: Signature
-    facts: Mapping[str, Any]
-    """What the loaded engine says of itself: provider, threads, placement."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Return what the loaded engine says of itself: provider, threads, placement.
+
+        It may say more once requests have run, as of CUDA graphs.
+        """
+        ...
 
     def runner(self, stream: int) -> Runner:
         """Return a runner of its own buffers for stream number `stream` (from 0)."""

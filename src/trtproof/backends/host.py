@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,11 @@ from trtproof.tensor import Feeds, Signature
 
 SIGNATURE_FILE: Final = "signature.json"
 SLOTS: Final = 2
+_GPU_ONLY: Final = {
+    "cuda_graph": "a CPU has no CUDA graphs",
+    "context_memory": "only backend tensorrt has execution contexts",
+    "weight_streaming_mib": "only backend tensorrt streams weights",
+}
 
 
 def import_library(name: str, *, install: str) -> ModuleType:
@@ -75,15 +81,7 @@ class HostRunner(ABC):
         Raises:
             BackendError: an input is missing or has another type than the signature says.
         """
-        for spec in self.signature.inputs:
-            if spec.name not in feeds:
-                raise BackendError(
-                    f"input {spec.name!r} is missing; the request has {', '.join(feeds)}"
-                )
-            if feeds[spec.name].dtype != np.dtype(spec.dtype):
-                raise BackendError(
-                    f"input {spec.name!r} is {feeds[spec.name].dtype}, not {spec.dtype}"
-                )
+        check_feeds(self.signature, feeds)
         buffers = self._buffers[slot]
         names = self.signature.input_names
         if not buffers or any(buffers[name].shape != feeds[name].shape for name in names):
@@ -112,6 +110,21 @@ class HostRunner(ABC):
         self.release()
 
 
+def check_feeds(signature: Signature, feeds: Feeds) -> None:
+    """Refuse a request that does not fit the signature.
+
+    Raises:
+        BackendError: an input is missing or has another type than the signature says.
+    """
+    for spec in signature.inputs:
+        if spec.name not in feeds:
+            raise BackendError(
+                f"input {spec.name!r} is missing; the request has {', '.join(feeds)}"
+            )
+        if feeds[spec.name].dtype != np.dtype(spec.dtype):
+            raise BackendError(f"input {spec.name!r} is {feeds[spec.name].dtype}, not {spec.dtype}")
+
+
 def refuse_options(backend: str, options: Mapping[str, Any]) -> None:
     """Refuse build options where a backend has none: a misspelt one must not be ignored.
 
@@ -126,15 +139,18 @@ def refuse_options(backend: str, options: Mapping[str, Any]) -> None:
         )
 
 
-def refuse_cuda_graph(options: RunOptions) -> None:
-    """Refuse a CUDA graph on a CPU.
+def refuse_gpu_options(options: RunOptions) -> None:
+    """Refuse what only a GPU has: a setting must not be ignored.
 
     Raises:
-        ConfigError: one is asked for.
+        ConfigError: one is set.
     """
-    if options.cuda_graph:
-        raise ConfigError(
-            key="run.cuda_graph",
-            problem="a CPU has no CUDA graphs",
-            repair="set it to false in conf/variant and run `trtproof compose`",
-        )
+    neutral = RunOptions(threads=options.threads)
+    for key, problem in _GPU_ONLY.items():
+        if getattr(options, key) != getattr(neutral, key):
+            wanted = json.dumps(getattr(neutral, key))
+            raise ConfigError(
+                key=f"run.{key}",
+                problem=problem,
+                repair=f"set it to {wanted} in conf/variant and run `trtproof compose`",
+            )

@@ -22,7 +22,7 @@ from trtproof.backends.host import (
     HostRunner,
     import_library,
     load_signature,
-    refuse_cuda_graph,
+    refuse_gpu_options,
     refuse_options,
 )
 from trtproof.backends.layers import read_layers
@@ -213,9 +213,9 @@ class OnnxRuntimeBackend:
 
         Raises:
             BackendError: the library refuses the plan.
-            ConfigError: a CUDA graph is asked for on a CPU.
+            ConfigError: something is set that only a GPU has.
         """
-        refuse_cuda_graph(options)
+        refuse_gpu_options(options)
         signature = load_signature(folder)
         session_options = _session_options(threads=options.threads, optimized=False)
         with _errors_as_backend_error(f"opening {folder / plan}"):

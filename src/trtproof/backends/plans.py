@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +17,7 @@ from trtproof.backends import BACKENDS
 from trtproof.backends.base import Backend, BuildSpec, CompileRecord
 from trtproof.backends.host import SIGNATURE_FILE
 from trtproof.config import BuildConfig
-from trtproof.errors import BackendError, BuildFailedError
+from trtproof.errors import BackendError, BuildFailedError, MissingFileError, PlanCorruptError
 from trtproof.models.base import load_files
 from trtproof.reason import Reason
 from trtproof.sidecar import EngineRecord
@@ -35,7 +35,8 @@ class BuildRequest:
     """What a plan is made from: settings, model, machine, and the key of what computes it.
 
     `facts` is hardware.json's engine section of the backend, `slug` the device's name, `key`
-    inputs.json's `code.build.<backend>`.
+    inputs.json's `code.build.<backend>`, `plan_key` its `plans.<variant>`: the SHA-256 of a plan
+    made elsewhere.
     """
 
     variant: str
@@ -47,6 +48,7 @@ class BuildRequest:
     slug: str
     key: Mapping[str, Any]
     pythonpath: Sequence[str] = ()
+    plan_key: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_plan(request: BuildRequest, out: Path) -> EngineRecord:
@@ -127,7 +129,25 @@ def _make_spec(request: BuildRequest, precision: str) -> BuildSpec:
         facts=request.facts,
         model_config=_read_model_config(request.source),
         pythonpath=request.pythonpath,
+        plan=_require_keyed_plan(request),
     )
+
+
+def _require_keyed_plan(request: BuildRequest) -> Path | None:
+    """Return the plan made elsewhere, if there is one and it is the one that was keyed.
+
+    Raises:
+        MissingFileError: it is not there.
+        PlanCorruptError: it is another file than the probe hashed.
+    """
+    if request.settings.plan is None:
+        return None
+    path = Path(request.settings.plan)
+    if not path.is_file():
+        raise MissingFileError(path, repair=f"put back what variants.{request.variant} names")
+    if artifacts.sha256_file(path) != request.plan_key.get("sha256"):
+        raise PlanCorruptError(f"{path} is not the file that the probe hashed; run `dvc repro`")
+    return path
 
 
 def _read_model_config(source: Path) -> dict[str, Any]:
@@ -145,7 +165,7 @@ def _record_failure(record: EngineRecord, error: BuildFailedError, out: Path) ->
     """Return the record of a build that failed; what it had written is removed, its cause kept."""
     for path in out.iterdir():
         path.unlink()
-    artifacts.write_text(out / LOG_FILE, f"{error}\n")
+    artifacts.write_text(out / LOG_FILE, f"{error}\n{error.log}")
     reason = Reason(code=error.code, text=error.text, repair=error.repair)
     files = artifacts.sha256_folder(out)
     return replace(record, status="failed", reason=reason, files=files)

@@ -23,7 +23,7 @@ from trtproof.backends.host import (
     SLOTS,
     HostRunner,
     load_signature,
-    refuse_cuda_graph,
+    refuse_gpu_options,
     refuse_options,
 )
 from trtproof.backends.reasons import missing_backend
@@ -158,9 +158,9 @@ class TorchBackend:
 
         Raises:
             BuildFailedError: the code of the module no longer fits the stored weights.
-            ConfigError: a CUDA graph is asked for on a CPU.
+            ConfigError: something is set that only a GPU has.
         """
-        refuse_cuda_graph(options)
+        refuse_gpu_options(options)
         stored = artifacts.read_json(folder / MODEL_FILE, made_by=f"build@{folder.name}")
         extend_path(options.pythonpath)
         torch.set_num_threads(options.threads)

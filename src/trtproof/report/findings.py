@@ -68,6 +68,24 @@ class Run:
         ]
 
     @property
+    def graphs(self) -> dict[str, int]:
+        """Return 1 or 0 by variant: whether its launches were replayed from a CUDA graph.
+
+        Only of variants that asked for one.
+        """
+        found = {name: self.engine(name) for name in self.variants}
+        return {
+            name: int(facts["cuda_graph_captured"])
+            for name, facts in found.items()
+            if "cuda_graph_captured" in facts
+        }
+
+    def engine(self, name: str) -> Mapping[str, Any]:
+        """Return what the timed engine of a variant said of itself."""
+        engine: Mapping[str, Any] = self.variants.get(name, {}).get("engine") or {}
+        return engine
+
+    @property
     def indicative(self) -> bool:
         """Say whether the profile is too short to decide anything."""
         return self.profile in INDICATIVE_PROFILES
@@ -75,12 +93,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """A built plan: its file, size and identity; `build_s` is None where it was not recorded."""
+    """A built plan: its file, size and identity; `build_s` is None where it was not recorded.
+
+    `details` is what the backend said of the build, `layers` the table of layers.json where an
+    inspector read them out of the plan.
+    """
 
     file: str
     size_bytes: int
     sha256: str
     build_s: float | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    layers: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -153,8 +177,8 @@ class Audit:
 class Findings:
     """Everything that was found, the reference first.
 
-    `selection` says which rounds count and why others do not. `sources` are the files that were
-    read.
+    `selection` says which rounds count and why others do not. `imports` are records of what was
+    measured elsewhere. `sources` are the files that were read.
     """
 
     settings: Settings
@@ -165,6 +189,7 @@ class Findings:
     selection: Selection
     audits: Sequence[Audit | NotMeasured]
     calibration: Mapping[str, Any] | NotMeasured
+    imports: Sequence[Mapping[str, Any]] = ()
     sources: Sequence[Path] = field(default_factory=tuple)
 
     @property

@@ -72,7 +72,20 @@ def make_warnings(findings: Findings) -> list[str]:
             f"Profile {findings.run.profile}: indicative figures from a short run, "
             "not for decisions"
         )
-    return [*warnings, *_noise_warnings(findings)]
+    return [*warnings, *_graph_warnings(findings), *_noise_warnings(findings)]
+
+
+def _graph_warnings(findings: Findings) -> list[str]:
+    """Return which variants asked for a CUDA graph and were timed without one, and why."""
+    run = findings.run
+    if not isinstance(run, Run):
+        return []
+    return [
+        f"{name} asked for a CUDA graph and was timed without: "
+        f"{run.engine(name).get('cuda_graph_failure', 'its launches were not captured')}"
+        for name, captured in run.graphs.items()
+        if not captured
+    ]
 
 
 def _noise_warnings(findings: Findings) -> list[str]:

@@ -6,15 +6,17 @@ reason; a broken file is an error. Nothing is ever filled in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trtproof import artifacts
 from trtproof.config import VariantConfig
 from trtproof.hardware import load_hardware
+from trtproof.report.engine_figures import INSPECTION
 from trtproof.report.evaluated import Evaluation, compare_scores, load_evaluation
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Audit, Findings, Plan, Scores, Settings, VariantFindings
+from trtproof.report.imported import load_imports
 from trtproof.report.sources import Sources, reason_text
 from trtproof.report.timed import NOT_RECORDED, Made, Timed, load_timed
 from trtproof.sidecar import SIDECAR_FILE, EngineRecord, read_record
@@ -41,6 +43,7 @@ def load_findings(settings: Settings) -> Findings:
             records[name],
             timed=timed,
             scores=compare_scores(evaluations[reference], evaluations[name]),
+            sources=sources,
         )
         for name in names
     ]
@@ -53,6 +56,7 @@ def load_findings(settings: Settings) -> Findings:
         selection=timed.selection,
         audits=[_load_audit(recipe, sources) for recipe in settings.recipes],
         calibration=_load_calibration(sources),
+        imports=load_imports(sources),
         sources=sources.paths,
     )
 
@@ -78,6 +82,7 @@ def _variant(
     *,
     timed: Timed,
     scores: Scores | NotMeasured,
+    sources: Sources,
 ) -> VariantFindings:
     reason = record.reason if record else None
     return VariantFindings(
@@ -87,7 +92,7 @@ def _variant(
         status=record.status if record else "missing",
         reason=reason_text(record.to_json()) if record else "not built; run `dvc repro`",
         reason_code=reason.code if reason else "",
-        plan=_plan(name, record),
+        plan=_plan(name, record, sources),
         timings=timed.timings[name],
         comparisons=timed.comparisons[name],
         scenarios=timed.scenarios[name],
@@ -96,7 +101,7 @@ def _variant(
     )
 
 
-def _plan(variant: str, record: EngineRecord | None) -> Plan | NotMeasured:
+def _plan(variant: str, record: EngineRecord | None, sources: Sources) -> Plan | NotMeasured:
     if record is None:
         return NotMeasured("not built")
     if record.plan is None or record.plan_sha256 is None:
@@ -109,7 +114,20 @@ def _plan(variant: str, record: EngineRecord | None) -> Plan | NotMeasured:
         size_bytes=_size_bytes(variant, record),
         sha256=record.plan_sha256,
         build_s=_seconds(record.made),
+        details=record.details,
+        layers=_load_layers(variant, record, sources),
     )
+
+
+def _load_layers(
+    variant: str, record: EngineRecord, sources: Sources
+) -> Sequence[Mapping[str, Any]]:
+    """Return the layers of an engine that was inspected; other backends show none."""
+    if INSPECTION not in record.details:
+        return ()
+    path = artifacts.build(variant) / "layers.json"
+    table = sources.read_json(path, made_by=f"build@{variant}")
+    return table["layers"] if table else ()
 
 
 def _size_bytes(variant: str, record: EngineRecord) -> int:

@@ -15,8 +15,9 @@ from typing import Any, Final
 from trtproof.measure.quantiles import Quantile
 from trtproof.measure.verdict import Verdict
 from trtproof.report.comparisons import Comparisons
+from trtproof.report.engine_figures import engine_figures
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
-from trtproof.report.findings import Findings, Plan, Scores, VariantFindings
+from trtproof.report.findings import Findings, Plan, Run, Scores, VariantFindings
 from trtproof.report.scenarios import Load, Scenarios
 
 DIGITS: Final = 5
@@ -70,10 +71,13 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
             metrics |= _timing(timing)
             metrics |= _comparisons(variant.comparisons[batch], batch, is_reference=is_reference)
     metrics |= _scenarios(variant.scenarios)
+    if isinstance(findings.run, Run) and variant.name in findings.run.graphs:
+        metrics["cuda_graph_captured"] = findings.run.graphs[variant.name]
     if isinstance(variant.plan, Plan):
         metrics["plan_mib"] = round_significant(variant.plan.size_bytes / BYTES_PER_MIB)
         if variant.plan.build_s is not None:
             metrics["build_s"] = round_significant(variant.plan.build_s)
+        metrics |= _rounded(engine_figures(variant.plan.details))
     return metrics
 
 

@@ -12,9 +12,11 @@ from markupsafe import Markup
 from trtproof import artifacts
 from trtproof.report import pictures, scenario_tables, tables, theme, timing_tables
 from trtproof.report.cells import NOT_MEASURED, Facts, colour_of
+from trtproof.report.engines import show_engines
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
 from trtproof.report.headline import fastest_variant, make_tiles, make_warnings
+from trtproof.report.imported import show_imports
 from trtproof.report.session_texts import (
     answers_text,
     control_text,
@@ -67,6 +69,8 @@ def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "score_table": tables.score_table(findings, facts),
         "difference_table": tables.difference_table(findings),
         "plan_table": tables.plan_table(findings, facts),
+        "engines": show_engines(findings, facts),
+        "imports": show_imports(findings.imports),
         "audit_table": tables.audit_table(findings),
         "load_table": scenario_tables.load_table(findings, facts),
         "sustained_table": scenario_tables.sustained_table(findings, facts),

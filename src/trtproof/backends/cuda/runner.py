@@ -1,0 +1,257 @@
+"""The part of a `Runner` on the GPU that does not infer: buffers, copies, marks, and the graph."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from trtproof.backends.base import PartTimes
+from trtproof.backends.cuda.buffers import Slot, TensorBuffer
+from trtproof.backends.cuda.device import Device
+from trtproof.backends.cuda.graphs import capture, compare_replay
+from trtproof.backends.cuda.streams import Stream
+from trtproof.backends.host import SLOTS, check_feeds
+from trtproof.errors import BackendError, CudaGraphError
+from trtproof.tensor import Feeds, Signature
+
+BEFORE_UPLOAD: Final = 0
+AFTER_UPLOAD: Final = 1
+AFTER_LAUNCH: Final = 2
+AFTER_DOWNLOAD: Final = 3
+
+
+@dataclass(frozen=True)
+class TensorPlace:
+    """A tensor as the library has it: its dtype, and whether it lives on the host."""
+
+    dtype: np.dtype[Any]
+    on_host: bool = False
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What a library takes and gives, by name in the signature's order."""
+
+    inputs: Mapping[str, TensorPlace]
+    outputs: Mapping[str, TensorPlace]
+
+
+class CudaRunner(ABC):
+    """One stream of the GPU with two slots; a subclass binds a slot's buffers and launches.
+
+    Each slot has memory of its own on both sides, so that a request can be staged while the other
+    one runs. Shapes may change between requests: memory only grows, and a graph is captured anew.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        signature: Signature,
+        tensors: Tensors,
+        *,
+        cuda_graph: bool,
+        parts: bool,
+    ) -> None:
+        """Make the stream and empty slots; `parts` marks every request for `times_ns`."""
+        self.signature = signature
+        self.device = device
+        self.graph_failures: list[str] = []
+        """Why launches were not captured, each reason once."""
+
+        self._wants_graph = cuda_graph
+        self._closed = False
+        self._last: Slot | None = None
+        device.make_current()
+        self.stream = Stream(device)
+        self._slots = [self._make_slot(tensors, marks=parts) for _ in range(SLOTS)]
+
+    @abstractmethod
+    def bind(self, slot: Slot) -> None:
+        """Take the slot's inputs, as shaped and filled now, and give its outputs their shapes.
+
+        Called when the shapes of a slot have changed; nothing of this runner is in flight.
+        """
+
+    @abstractmethod
+    def enqueue(self, slot: Slot) -> None:
+        """Put the inference of the slot into the stream.
+
+        Raises:
+            BackendError: the library refuses it.
+        """
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let go of what infers, before the memory that it uses goes."""
+
+    def graph_obstacle(self, slot: Slot) -> str | None:
+        """Return why this slot's launch cannot be captured at all, or None."""
+        del slot
+        return None
+
+    def settle_outputs(self, slot: Slot) -> None:  # noqa: B027 - most outputs have known shapes
+        """Give outputs their shapes where only the launch could tell them."""
+
+    @property
+    def cuda_graph_captured(self) -> int:
+        """Return 1 when every launch since the start is replayed from a graph, otherwise 0."""
+        captured = any(slot.graph is not None for slot in self._slots)
+        return int(captured and not self.graph_failures)
+
+    def stage(self, slot: int, feeds: Feeds) -> None:
+        """Copy one request into pinned memory, and get everything ready for new shapes.
+
+        With a CUDA graph that includes the capture, and the check that the replayed graph gives
+        what a plain launch gives.
+
+        Raises:
+            BackendError: an input is missing, of another type or of a shape that the plan does not
+                take.
+            DeviceMemoryError: the GPU has no memory left for these shapes.
+        """
+        check_feeds(self.signature, feeds)
+        self.device.make_current()
+        chosen = self._slots[slot]
+        if chosen.fits(feeds):
+            chosen.take(feeds)
+            return
+        self.wait()
+        chosen.drop_graph()
+        chosen.staged = chosen.launched = False
+        chosen.reshape_inputs(feeds)
+        chosen.take(feeds)
+        self.bind(chosen)
+        chosen.plan_downloads()
+        chosen.staged = True
+        if self._wants_graph:
+            self._prepare_graph(chosen)
+
+    def upload(self, slot: int) -> None:
+        """Start the copies to the GPU."""
+        chosen = self._require_staged(slot)
+        self._mark(chosen, BEFORE_UPLOAD)
+        chosen.uploads.start()
+        self._mark(chosen, AFTER_UPLOAD)
+
+    def launch(self, slot: int) -> None:
+        """Start the inference, by replaying its graph where there is one."""
+        chosen = self._require_staged(slot)
+        begun_ns = time.perf_counter_ns() if chosen.marks else 0
+        if chosen.graph is not None:
+            chosen.graph.launch()
+        else:
+            self.enqueue(chosen)
+        if chosen.marks:
+            chosen.enqueue_ns = time.perf_counter_ns() - begun_ns
+        self._mark(chosen, AFTER_LAUNCH)
+        chosen.launched = True
+
+    def download(self, slot: int) -> None:
+        """Start the copies to the host."""
+        chosen = self._require_staged(slot)
+        self.settle_outputs(chosen)
+        chosen.downloads.start()
+        self._mark(chosen, AFTER_DOWNLOAD)
+        self._last = chosen
+
+    def wait(self) -> None:
+        """Block until the stream is done.
+
+        Raises:
+            BackendError: something in it failed.
+        """
+        self.stream.synchronize()
+
+    def read(self, slot: int) -> Feeds:
+        """Return copies of the slot's outputs.
+
+        Raises:
+            BackendError: nothing was launched in the slot.
+        """
+        return self._slots[slot].read()
+
+    def times_ns(self) -> PartTimes:
+        """Return the parts of the last request, once it was waited for; none unless asked for."""
+        slot = self._last
+        if slot is None or not slot.marks:
+            return PartTimes()
+        marks = slot.marks
+        return PartTimes(
+            h2d_ns=marks[AFTER_UPLOAD].nanoseconds_since(marks[BEFORE_UPLOAD]),
+            device_ns=marks[AFTER_LAUNCH].nanoseconds_since(marks[AFTER_UPLOAD]),
+            d2h_ns=marks[AFTER_DOWNLOAD].nanoseconds_since(marks[AFTER_LAUNCH]),
+            enqueue_ns=slot.enqueue_ns,
+        )
+
+    def close(self) -> None:
+        """Give everything back: graphs, what infers, then memory, events and the stream."""
+        if self._closed:
+            return
+        self._closed = True
+        self._last = None
+        self.device.make_current()
+        if not self.device.calls.failed:
+            self.wait()
+        for slot in self._slots:
+            slot.drop_graph()
+        self.release()
+        for slot in self._slots:
+            slot.close()
+        self.stream.close()
+
+    def _make_slot(self, tensors: Tensors, *, marks: bool) -> Slot:
+        inputs, outputs = (
+            {
+                name: TensorBuffer(self.device, name, place.dtype, on_host=place.on_host)
+                for name, place in places.items()
+            }
+            for places in (tensors.inputs, tensors.outputs)
+        )
+        return Slot(self.stream, inputs, outputs, marks=marks)
+
+    def _require_staged(self, slot: int) -> Slot:
+        chosen = self._slots[slot]
+        if not chosen.staged:
+            raise BackendError(f"slot {slot} was used before a request was staged in it")
+        return chosen
+
+    def _mark(self, slot: Slot, place: int) -> None:
+        if slot.marks:
+            self.stream.record(slot.marks[place])
+
+    def _prepare_graph(self, slot: Slot) -> None:
+        """Capture the slot's launch; where that fails, keep why, and launch plainly."""
+        obstacle = self.graph_obstacle(slot)
+        if obstacle is None:
+            try:
+                obstacle = self._capture(slot)
+            except CudaGraphError as error:
+                obstacle = str(error)
+        if obstacle is not None:
+            slot.drop_graph()
+            if obstacle not in self.graph_failures:
+                self.graph_failures.append(obstacle)
+
+    def _capture(self, slot: Slot) -> str | None:
+        """Capture the launch after a plain one, and return how its replay differs, or None."""
+        plain = self._answer(slot)
+        graph = capture(self.stream, lambda: self.enqueue(slot))
+        slot.graph = graph
+        slot.spoil_outputs(self.stream)
+        return compare_replay(plain, self._answer(slot))
+
+    def _answer(self, slot: Slot) -> Feeds:
+        """Return the outputs of what is staged, outside of any timing."""
+        slot.uploads.start()
+        if slot.graph is not None:
+            slot.graph.launch()
+        else:
+            self.enqueue(slot)
+        slot.downloads.start()
+        self.wait()
+        return {name: buffer.array.copy() for name, buffer in slot.outputs.items()}

@@ -1,0 +1,134 @@
+"""What a trtexec measurement is: it depends on three switches, whose defaults TensorRT 11 turned.
+
+Up to 10, transfers are on, CUDA graph and spin wait off; from 11 on, transfers are off, both others
+on, and --noDataTransfers does nothing (TensorRT, samples/common/sampleOptions.cpp).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any, Final, Literal
+
+from trtproof.errors import InputError
+
+Protocol = Literal["trtexec10", "trtexec11"]
+
+UNKNOWN: Final = "unknown"
+"""The precision of an engine of which nobody says what it was to compute in."""
+
+TURNED_IN: Final = 11
+OLDEST: Final = 8
+TURNING: Final = (
+    "noDataTransfers",
+    "useCudaGraph",
+    "useSpinWait",
+    "includeDataTransfers",
+    "noCudaGraph",
+    "noSpinWait",
+)
+"""The options that change what is timed."""
+
+BANNER: Final = re.compile(
+    r"^&&&& RUNNING TensorRT\.trtexec(?:\.exe)? \[TensorRT v(\d+)\](?: \[b\d+\])? # (.*)$",
+    re.MULTILINE,
+)
+MAJOR_DIGITS: Final = 4
+"""Digits of the version in the banner after its major: v101601 is 10.16.1, v8601 is 8.6.1."""
+
+
+@dataclass(frozen=True)
+class Switches:
+    """How requests were timed."""
+
+    data_transfers: bool
+    cuda_graph: bool
+    spin_wait: bool
+
+    def __str__(self) -> str:
+        words = (
+            "transfers included" if self.data_transfers else "without transfers",
+            "CUDA graph" if self.cuda_graph else "no CUDA graph",
+            "spin wait" if self.spin_wait else "blocking wait",
+        )
+        return ", ".join(words)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One run of trtexec: its major version and the names of its options, without values."""
+
+    major: int
+    options: Sequence[str]
+
+    @property
+    def protocol(self) -> Protocol:
+        """Return the name of what this measures; figures of two names are never compared."""
+        return "trtexec11" if self.major >= TURNED_IN else "trtexec10"
+
+    @property
+    def switches(self) -> Switches:
+        """Return the switches in effect: this version's defaults and what the options turn."""
+        given = set(self.options)
+        if self.major >= TURNED_IN:
+            return Switches(
+                data_transfers="includeDataTransfers" in given,
+                cuda_graph="noCudaGraph" not in given,
+                spin_wait="noSpinWait" not in given,
+            )
+        return Switches(
+            data_transfers="noDataTransfers" not in given,
+            cuda_graph="useCudaGraph" in given,
+            spin_wait="useSpinWait" in given,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "trtexec_major": self.major,
+            "options": sorted(set(self.options)),
+            "switches": asdict(self.switches),
+        }
+
+
+def parse_version(text: str) -> int:
+    """Return the major of "10", "11.4" or "10.16.1".
+
+    Raises:
+        InputError: it is none, or older than trtexec's files.
+    """
+    found = re.fullmatch(r"v?(\d+)(?:\.\d+)*", text)
+    if not found or int(found[1]) < OLDEST:
+        raise InputError(
+            f"--trtexec {text!r} is no version of TensorRT from {OLDEST} on; write it as in 10.16"
+        )
+    return int(found[1])
+
+
+def parse_options(text: str) -> tuple[str, ...]:
+    """Return the names of options as people write them: --useCudaGraph or useCudaGraph,a=b.
+
+    Raises:
+        InputError: one is almost an option that changes what is timed.
+    """
+    words = re.split(r"[,\s]+", text.strip())
+    names = tuple(word.lstrip("-").partition("=")[0] for word in words if word.lstrip("-"))
+    for name in names:
+        near = get_close_matches(name, TURNING, n=1, cutoff=0.8)
+        if near and name not in TURNING:
+            raise InputError(f"--options {name!r} is none of trtexec's; do you mean {near[0]}?")
+    return names
+
+
+def read_banner(log: str) -> Invocation | None:
+    """Return what trtexec's log says in its first line of which version ran with which arguments.
+
+    None where the text has no such line.
+    """
+    found = BANNER.search(log)
+    if found is None:
+        return None
+    words = [word[2:].partition("=")[0] for word in found[2].split() if word.startswith("--")]
+    return Invocation(int(found[1][:-MAJOR_DIGITS] or found[1][0]), tuple(words))
