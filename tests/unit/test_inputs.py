@@ -441,10 +441,17 @@ def test_an_entry_more_in_a_registry_changes_no_entry(copied, package):
     assert after_edit(copied, f"trtproof/{package}/__init__.py", edit) == set()
 
 
-@pytest.mark.parametrize("backend", ["torch", "tensorrt"])
-def test_an_edit_of_a_backend_changes_only_its_own_entries(copied, backend):
+@pytest.mark.parametrize(
+    ("backend", "file"),
+    [
+        ("torch", "torch.py"),
+        ("tensorrt", "tensorrt/__init__.py"),
+        ("tensorrt", "tensorrt/settings.py"),  # reached through the build's own process
+    ],
+)
+def test_an_edit_of_a_backend_changes_only_its_own_entries(copied, backend, file):
     changed_entries = after_edit(
-        copied, f"trtproof/backends/{backend}.py", lambda text: text + "\nX = 1\n"
+        copied, f"trtproof/backends/{file}", lambda text: text + "\nX = 1\n"
     )
     assert {f"build.{backend}", f"evaluate.{backend}", "benchmark"} == changed_entries
 
