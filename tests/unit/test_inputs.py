@@ -446,6 +446,7 @@ def test_an_entry_more_in_a_registry_changes_no_entry(copied, package):
     [
         ("torch", "torch.py"),
         ("tensorrt", "tensorrt/__init__.py"),
+        ("tensorrt", "tensorrt/engine.py"),
         ("tensorrt", "tensorrt/settings.py"),  # reached through the build's own process
     ],
 )
