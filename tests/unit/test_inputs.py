@@ -442,7 +442,13 @@ def test_an_entry_more_in_a_registry_changes_no_entry(copied, package):
 
 
 @pytest.mark.parametrize(
-    ("backend", "file"), [("torch", "torch.py"), ("tensorrt", "tensorrt/engine.py")]
+    ("backend", "file"),
+    [
+        ("torch", "torch.py"),
+        ("tensorrt", "tensorrt/__init__.py"),
+        ("tensorrt", "tensorrt/engine.py"),
+        ("tensorrt", "tensorrt/settings.py"),  # reached through the build's own process
+    ],
 )
 def test_an_edit_of_a_backend_changes_only_its_own_entries(copied, backend, file):
     changed_entries = after_edit(
