@@ -62,11 +62,12 @@ def percentile_table(findings: Findings, facts: Facts, batch: int) -> Table:
             name_cell(variant.name, position),
             *(_percentile_cell(facts, variant.name, timing, name) for name in titles),
             _with_interval(facts, variant.name, f"cpu_b{batch}_ms", "p50"),
+            facts.device_cell(variant.name, f"samples_b{batch}_count"),
         )
         for position, variant in enumerate(findings.variants)
         if isinstance(timing := variant.timings[batch], Timing)
     ]
-    heads = (*titles.values(), "CPU time, P50")
+    heads = (*titles.values(), "CPU time, P50", "Requests")
     columns = (Column("Variant"), *(Column(title, is_number=True) for title in heads))
     note = (
         "Small print: 95 % interval, over rounds and worker starts up to P99, by order statistics "
@@ -165,7 +166,7 @@ def _comparison_cells(
         replace(shown, detail=facts.interval(name, key) or NO_INTERVAL),
         _interval_cell(facts, name, key, "gate_"),
         *((every,) if findings.selection.left_out else ()),
-        Cell(f"{100 * verdict.delta:.2g} %", kind="number"),
+        Cell(f"{100 * verdict.delta:.1f} %", kind="number"),
     )
 
 
