@@ -197,13 +197,15 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def label_ends(
-    drawing: Drawing, series: Sequence[Series], ends: Mapping[str, Point], *, x: float,
-    room: float = MARGIN_NAME - 12
+    drawing: Drawing,
+    series: Sequence[Series],
+    ends: Mapping[str, Point],
+    *,
+    x: float,
+    room: float = MARGIN_NAME - 12,
 ) -> None:
     """Write names beside the ends of their lines, moved apart where they would overlap."""
     lowest = float("-inf")
     for one in sorted(series, key=lambda item: ends[item.name][1]):
         lowest = max(ends[one.name][1] + 4, lowest + LABEL_GAP)
-        drawing.text(
-            (x, lowest), fit(one.name, room), Type(one.colour, size=12, weight=700)
-        )
+        drawing.text((x, lowest), fit(one.name, room), Type(one.colour, size=12, weight=700))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -124,13 +123,21 @@ def _variant_rows(findings: Findings) -> Sequence[tuple[str, str, str, str]]:
 def _environment(findings: Findings) -> Sequence[tuple[str, Mapping[str, Any]]]:
     """Return titled groups of facts, as they were recorded."""
     hardware = findings.hardware
-    groups: list[tuple[str, Mapping[str, Any]]] = [("Machine", flatten(hardware.bench))]
+    none_known = {NOT_MEASURED: "no probe and no session recorded the machine"}
+    bench = flatten(hardware.bench) or none_known
+    groups: list[tuple[str, Mapping[str, Any]]] = [("Machine", bench)]
     groups += [
         (f"Engine {name}", flatten(facts) or {"this backend": "not on this machine"})
         for name, facts in sorted(hardware.engine.items())
     ]
     if isinstance(findings.run, Run) and findings.run.machine:
         groups.append(("While measuring", findings.run.machine))
+    if isinstance(findings.run, Run):
+        groups += [
+            (f"How {name} ran", flatten(entry["engine"]))
+            for name, entry in findings.run.variants.items()
+            if entry.get("engine")
+        ]
     if isinstance(findings.calibration, NotMeasured):
         groups.append(("Calibration samples", {NOT_MEASURED: findings.calibration.reason}))
     else:
@@ -145,10 +152,3 @@ def _calibration_facts(coverage: Mapping[str, Any]) -> Mapping[str, Any]:
         return flatten(coverage)
     line = ", ".join(f"{name}: {count}" for name, count in counts.items())
     return flatten({**coverage, "class_counts": line})
-
-
-def write_report(findings: Findings, facts: Facts, folder: Path) -> Path:
-    """Write index.html into a folder and return its path."""
-    path = folder / "index.html"
-    artifacts.write_text(path, render_page(findings, facts))
-    return path

@@ -59,7 +59,7 @@ def _control_rows(findings: Findings, facts: Facts) -> list[Row]:
     for batch in findings.batches:
         floor = noise_floor(findings, batch)
         quiet = floor is not None and floor <= QUIET_SHARE
-        word = "not known" if floor is None else f"noise floor {100 * floor:.3g} %"
+        word = "not known" if floor is None else f"noise floor {100 * floor:.1f} %"
         text = f"{findings.reference.name} against its own second run: "
         tone: Tone = "ok" if quiet else "warn"
         check = f"Reference twice (A/A), batch {batch}"

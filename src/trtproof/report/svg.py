@@ -13,7 +13,7 @@ from html import escape
 from math import floor, log10
 from typing import Final, Literal
 
-from trtproof.report.texts import clean
+from trtproof.report.texts import clean, fit
 
 Anchor = Literal["start", "middle", "end"]
 Point = tuple[float, float]
@@ -22,7 +22,8 @@ NAMESPACE: Final = "http://www.w3.org/2000/svg"
 FONT: Final = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 MARGIN: Final = 20.0
 HEAD: Final = 30.0
-"""Space of a heading above a chart in a file of its own."""
+LEADING: Final = 17.0
+"""Space of a heading and of a line below it, in a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,10 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Panel:
-    """A chart with a heading, as a part of a picture file."""
+    """A chart with a heading and lines below it, as a part of a picture file."""
 
     title: str
-    lead: str
+    leads: Sequence[str]
     svg: str
 
 
@@ -132,13 +133,14 @@ def to_file(panels: Sequence[Panel], theme: Mapping[str, str], *, width: float =
     """
     parts, y = [], MARGIN
     for panel in panels:
-        parts += [
-            _heading(panel.title, y + 14, "fg", size=16, weight=700),
-            _heading(panel.lead, y + 32, "muted", size=11.5, weight=400),
-        ]
-        inner, height = _place(panel.svg, (MARGIN, y + HEAD + 14), width - 2 * MARGIN)
+        parts.append(_heading(panel.title, (width, y + 14), Type("fg", size=16, weight=700)))
+        y += HEAD
+        for lead in panel.leads:
+            parts.append(_heading(lead, (width, y + 4), Type("muted", size=11.5)))
+            y += LEADING
+        inner, height = _place(panel.svg, (MARGIN, y), width - 2 * MARGIN)
         parts.append(inner)
-        y += HEAD + 14 + height + MARGIN
+        y += height + MARGIN
     ground = (
         f'<rect x="0.5" y="0.5" width="{coordinate(width - 1)}" height="{coordinate(y - 1)}" '
         f'rx="12" fill="{variable("card")}" stroke="{variable("line")}"/>'
@@ -152,10 +154,13 @@ def to_file(panels: Sequence[Panel], theme: Mapping[str, str], *, width: float =
     return re.sub(r"var\(--c-([a-z0-9]+)\)", lambda found: theme[found.group(1)], text)
 
 
-def _heading(text: str, y: float, colour: str, *, size: float, weight: int) -> str:
+def _heading(text: str, place: Point, style: Type) -> str:
+    """Return one line at the left; `place` is the picture's width and the line's height in it."""
+    width, y = place
+    shown = escape(fit(clean(text), width - 2 * MARGIN, style.size))
     return (
-        f'<text x="{coordinate(MARGIN)}" y="{coordinate(y)}" fill="{variable(colour)}" '
-        f'font-size="{size}" font-weight="{weight}">{escape(clean(text))}</text>'
+        f'<text x="{coordinate(MARGIN)}" y="{coordinate(y)}" fill="{variable(style.colour)}" '
+        f'font-size="{style.size}" font-weight="{style.weight}">{shown}</text>'
     )
 
 

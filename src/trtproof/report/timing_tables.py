@@ -71,8 +71,8 @@ def percentile_table(findings: Findings, facts: Facts, batch: int) -> Table:
     columns = (Column("Variant"), *(Column(title, is_number=True) for title in heads))
     note = (
         "Small print: 95 % interval, over rounds and worker starts up to P99, by order statistics "
-        "beyond. A percentile stands here only with ten requests beyond it, and has an interval "
-        "over rounds only where every round by itself has as many."
+        "beyond. A percentile stands here only with ten requests beyond it (so many must be "
+        "measured), and has an interval over rounds only where every round by itself has as many."
     )
     return Table(columns=columns, rows=rows, notes=[note])
 
@@ -116,7 +116,7 @@ def word_cell(comparison: Comparison) -> Cell:
 def _percentile_cell(facts: Facts, variant: str, timing: Timing, name: str) -> Cell:
     if name in PERCENTILES and name not in timing.percentiles:
         needed = samples_needed(PERCENTILES[name])
-        return absent_cell(f"{timing.samples_count:,} of the {needed:,} requests that bound it")
+        return absent_cell(f"{timing.samples_count:,} of {needed:,} requests")
     return _with_interval(facts, variant, f"latency_b{timing.batch}_ms", name)
 
 
