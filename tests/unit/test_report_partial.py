@@ -202,8 +202,10 @@ def test_a_failure_leaves_the_earlier_one(project, monkeypatch):
     write_partial_report()
     before = (FOLDER / "index.html").read_bytes()
 
+    problem = "the disk is full"
+
     def fail(*_):
-        raise InputError("the disk is full")
+        raise InputError(problem)
 
     monkeypatch.setattr(partial, "_write_files", fail)
     with pytest.raises(InputError, match="disk is full"):
