@@ -84,7 +84,7 @@ def test_plots_of_two_machines_are_separate_series(first):
         assert f"onnxruntime-fp32, batch 1, {slug}" in drawn
     entries = json.loads(drawn)["data"]
     for name in ("Median latency", "Latency by percentile"):
-        points = json.loads(entries[name][0]["anchor_definitions"]["<DVC_METRIC_DATA>"])
+        points = entries[name][0]["anchor_definitions"]["<DVC_METRIC_DATA>"]
         by_revision: dict[str, set[str]] = {}
         for point in points:
             by_revision.setdefault(point["rev"], set()).add(point["label"].rpartition(", ")[2])
@@ -94,9 +94,9 @@ def test_plots_of_two_machines_are_separate_series(first):
 def test_plots_of_one_machine_are_drawn_by_our_templates(first):
     write(change(INPUTS, INT8, median_ms=0.3))
     drawn = json.loads(first.must("dvc", "plots", "diff", "HEAD", "--json"))["data"]
-    bars = json.loads(drawn["Median latency"][0]["content"])
+    bars = drawn["Median latency"][0]["content"]
     assert bars["encoding"]["x"]["scale"] == {"zero": True, "domainMin": 0}
-    curves = json.loads(drawn["Latency by percentile"][0]["content"])
+    curves = drawn["Latency by percentile"][0]["content"]
     assert curves["mark"] == {"type": "line", "interpolate": "step-after"}
     points = curves["data"]["values"]
     assert {point["rev"] for point in points} == {"HEAD", "workspace"}
