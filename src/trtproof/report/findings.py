@@ -15,6 +15,7 @@ from trtproof.report.comparisons import Comparisons
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.scenarios import Scenarios
 from trtproof.scoring.difference import TensorDifference
+from trtproof.scoring.drops import Drop
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,13 @@ class Plan:
 class Scores:
     """One variant's scores, and how it compares with the reference on the same samples.
 
-    `drops` maps the same metrics to reference minus variant; empty for the reference itself and
-    where it has no scores. `missing_count` is how many samples had no prediction because their
-    outputs were NaN. `unlabelled` data have no `values`.
+    `drops` maps the same metrics to what the variant loses, with its intervals; empty for the
+    reference itself and for data without labels. `missing_count` is how many samples had no
+    prediction because their outputs were NaN. Data that are not `labelled` have no `values`.
     """
 
     values: Mapping[str, float]
-    drops: Mapping[str, float]
+    drops: Mapping[str, Drop] | NotMeasured
     agreement_pct: float | NotMeasured
     differences: Mapping[str, TensorDifference] | NotMeasured
     samples_count: int

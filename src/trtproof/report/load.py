@@ -60,10 +60,7 @@ def load_findings(settings: Settings) -> Findings:
 def _load_evaluations(
     records: Mapping[str, EngineRecord | None], sources: Sources
 ) -> dict[str, Evaluation | NotMeasured]:
-    return {
-        name: load_evaluation(name, record.plan_sha256 if record else None, sources)
-        for name, record in records.items()
-    }
+    return {name: load_evaluation(name, record, sources) for name, record in records.items()}
 
 
 def _load_record(variant: str, sources: Sources) -> EngineRecord | None:
@@ -99,7 +96,7 @@ def _variant(
 def _plan(variant: str, record: EngineRecord | None) -> Plan | NotMeasured:
     if record is None:
         return NotMeasured("not built")
-    if record.plan is None or record.plan_sha256 is None:
+    if record.plan is None or record.plan_sha256 is None or record.status != "built":
         return NotMeasured(reason_text(record.to_json()))
     path = artifacts.build(variant) / record.plan
     if not path.is_file():

@@ -18,12 +18,14 @@ from trtproof.report.comparisons import Comparisons
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Scores, VariantFindings
 from trtproof.report.scenarios import Load, Scenarios
+from trtproof.scoring.difference import TensorDifference
+from trtproof.scoring.drops import Drop
 
 DIGITS: Final = 5
 BYTES_PER_MIB: Final = 1024 * 1024
 
 Metrics = dict[str, Any]
-"""One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}]}."""
+"""One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}], [outputs]}."""
 
 
 def make_metrics(findings: Findings) -> dict[str, Metrics]:
@@ -59,6 +61,9 @@ def _of_variant(variant: VariantFindings, findings: Findings) -> Metrics:
         metrics[findings.hardware.slug] = on_device
     if isinstance(variant.scores, Scores):
         metrics["scores"] = _scores(variant.scores, variant is findings.reference)
+        differences = variant.scores.differences
+        if variant is not findings.reference and not isinstance(differences, NotMeasured):
+            metrics["outputs"] = _outputs(differences)
     return metrics
 
 
@@ -176,12 +181,47 @@ def _known(values: Mapping[str, float | None]) -> dict[str, float]:
 
 def _scores(scores: Scores, is_reference: bool) -> Metrics:  # noqa: FBT001 - private, one call
     metrics: Metrics = _rounded(scores.values)
-    metrics |= _rounded({drop_name(name): value for name, value in scores.drops.items()})
+    if not isinstance(scores.drops, NotMeasured):
+        for name, drop in scores.drops.items():
+            metrics |= _drop(name, drop)
     if not is_reference and isinstance(scores.agreement_pct, float):
         metrics["agreement_pct"] = round_significant(scores.agreement_pct)
     metrics["samples_count"] = scores.samples_count
     metrics["missing_count"] = scores.missing_count
     return metrics
+
+
+def _drop(metric: str, drop: Drop) -> Metrics:
+    """Return a drop with its 95 % and its 99 % interval, and what it was counted from."""
+    name, (stem, _, _) = drop_name(metric), metric.rpartition("_")
+    ends = {"ci": drop.shown or (None, None), "gate": drop.gate or (None, None)}
+    bounds = {
+        f"{name}_{kind}_{end}": value
+        for kind, pair in ends.items()
+        for end, value in zip(("lo", "hi"), pair, strict=True)
+    }
+    figures = _rounded(
+        _known({name: drop.value, **bounds, f"{stem}_mcnemar_p_ratio": drop.p_value})
+    )
+    counts = {f"{stem}_lost_count": drop.lost_count, f"{stem}_gained_count": drop.gained_count}
+    return figures | {key: count for key, count in counts.items() if count is not None}
+
+
+def _outputs(differences: Mapping[str, TensorDifference]) -> Metrics:
+    """Return how far every output is from the reference's; `max_abs` is in the output's unit."""
+    return {
+        name.replace(".", "_"): _rounded(
+            _known(
+                {
+                    "max_abs": difference.max_abs,
+                    "cosine_ratio": difference.cosine,
+                    "sqnr_db": difference.sqnr_db,
+                }
+            )
+        )
+        | {"nan_count": difference.nan_count, "inf_count": difference.inf_count}
+        for name, difference in differences.items()
+    }
 
 
 def _rounded(values: Mapping[str, float]) -> Metrics:
