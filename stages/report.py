@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trtproof import artifacts, stage
 from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig, load_section
+from trtproof.registry import extend_path
 from trtproof.report.cells import Facts
 from trtproof.report.findings import Settings
 from trtproof.report.load import load_findings
@@ -18,6 +19,7 @@ from trtproof.report.plots import render_plots
 
 def main() -> None:
     """Write metrics/variants/, metrics/plots/, metrics/report.md and artifacts/report/."""
+    extend_path(load_section(list[str], "pythonpath"))  # scorers of the user's own
     findings = load_findings(read_settings())
     metrics = make_metrics(findings)
     facts = Facts(metrics, findings.hardware.slug)

@@ -64,6 +64,7 @@ def _write_params(inputs: Inputs) -> None:
             "weights": None,
         },
         "dataset": {"name": inputs.dataset},
+        "pythonpath": [],
         "variants": {name: describe_variant(made) for name, made in inputs.variants.items()},
         "recipes": {made.recipe: describe_recipe(made.recipe) for made in inputs.variants.values()},
         "reference": REFERENCE,

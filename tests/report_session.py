@@ -44,13 +44,25 @@ def write_benchmark(inputs: Inputs) -> None:
         "answers": {"indices": list(ITEMS), "tolerance": 0.05},
         "scenarios": {name: SCENARIOS[name](built, inputs) for name in inputs.scenarios},
         "start": {"load_1min": inputs.load_1min},
-        "blocks": [{"first_is_slow": place == 0} for place in range(inputs.rounds)],
+        "blocks": _block_notes(built, inputs),
         "machine": {"cores": [0, 1], "variables": {"OMP_NUM_THREADS": "2"}, "python": "3.11.7"},
     }
     artifacts.write_json(artifacts.BENCHMARK / "run.json", record)
     if built:
         write_samples(artifacts.BENCHMARK / "samples.parquet", draw_samples(inputs, built))
         _write_timed_answers(built, inputs)
+
+
+def _block_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
+    """Return a note per round, of one contender each: the later in the list, the more memory."""
+    return [
+        {
+            "first_is_slow": place == 0,
+            "contender": built[place % len(built)],
+            "peak_rss_bytes": (100 + 10 * (place % len(built))) * 1024 * 1024,
+        }
+        for place in range(inputs.rounds if built else 0)
+    ]
 
 
 def _write_timed_answers(built: Sequence[str], inputs: Inputs) -> None:

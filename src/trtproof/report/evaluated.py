@@ -5,7 +5,7 @@ Two variants are compared on the same samples, equal labels included, or not at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,8 +17,10 @@ from trtproof.report.findings import Scores
 from trtproof.report.sources import Sources, reason_text
 from trtproof.scoring import load_scorer
 from trtproof.scoring.agreement import agreement_pct, missing_count
+from trtproof.scoring.base import Scorer, is_lower_better
 from trtproof.scoring.difference import TensorDifference, compare_outputs
 from trtproof.scoring.drops import Drop, Levels, Paired, measure_drops
+from trtproof.scoring.floors import Scored, ScoreInterval, bound_scores
 from trtproof.sidecar import EngineRecord
 from trtproof.tensor import Array
 
@@ -79,9 +81,15 @@ def load_evaluation(
 
 
 def compare_scores(
-    reference: Evaluation | NotMeasured, variant: Evaluation | NotMeasured
+    reference: Evaluation | NotMeasured,
+    variant: Evaluation | NotMeasured,
+    *,
+    bounded: Collection[str] = (),
 ) -> Scores | NotMeasured:
-    """Return a variant's scores beside the reference's (which is the same object twice)."""
+    """Return a variant's scores beside the reference's (which is the same object twice).
+
+    `bounded` names the metrics whose own intervals are wanted.
+    """
     if isinstance(variant, NotMeasured):
         return variant
     is_reference = variant is reference
@@ -94,6 +102,8 @@ def compare_scores(
         missing_count=missing_count(variant.predictions["predictions"][variant.scorer]),
         labelled=bool(variant.scores["labelled"]),
         synthetic=bool(variant.scores["synthetic"]),
+        intervals=_intervals(variant, bounded),
+        lower_is_better=_errors(variant),
     )
 
 
@@ -131,6 +141,42 @@ def _drops_of_scorer(
         return measure_drops(scorer, paired, LEVELS)
     except (ImportPathError, UnknownNameError, InputError) as error:
         return NotMeasured(f"scorer {name} does not score the stored predictions: {error}")
+
+
+def _intervals(variant: Evaluation, bounded: Collection[str]) -> dict[str, ScoreInterval]:
+    """Return the intervals of the wanted scores, as far as their scorers can be asked here."""
+    found: dict[str, ScoreInterval] = {}
+    for name, metrics in (variant.scores["scores"] or {}).items():
+        wanted = set(metrics) & set(bounded)
+        scorer = _load_scorer(name) if wanted else None
+        if scorer is None:
+            continue
+        stored = variant.predictions
+        scored = Scored(stored["indices"], stored["labels"], stored["predictions"][name])
+        every = bound_scores(scorer, scored, GATE_CONFIDENCE)
+        found |= {metric: every[metric] for metric in wanted}
+    return found
+
+
+def _errors(variant: Evaluation) -> frozenset[str]:
+    """Return the metrics of which a lower value is better."""
+    by_scorer = variant.scores["scores"] or {}
+    scorers = {name: _load_scorer(name) for name in by_scorer}
+    return frozenset(
+        metric
+        for name, scorer in scorers.items()
+        if scorer is not None
+        for metric in by_scorer[name]
+        if is_lower_better(scorer, metric)
+    )
+
+
+def _load_scorer(name: str) -> Scorer | None:
+    """Return the scorer, or None where it cannot be imported here."""
+    try:
+        return load_scorer(name)
+    except (ImportPathError, UnknownNameError):
+        return None
 
 
 def _why_not_paired(reference: Mapping[str, Any], variant: Mapping[str, Any]) -> str:

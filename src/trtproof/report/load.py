@@ -13,8 +13,9 @@ from trtproof import artifacts
 from trtproof.config import VariantConfig
 from trtproof.hardware import load_hardware
 from trtproof.report.evaluated import Evaluation, compare_scores, load_evaluation
-from trtproof.report.figures import NotMeasured
+from trtproof.report.figures import NotMeasured, Timing
 from trtproof.report.findings import Audit, Findings, Plan, Scores, Settings, VariantFindings
+from trtproof.report.memory import load_host_peaks
 from trtproof.report.sources import Sources, reason_text
 from trtproof.report.timed import NOT_RECORDED, Made, Timed, load_timed
 from trtproof.sidecar import SIDECAR_FILE, EngineRecord, read_record
@@ -34,13 +35,17 @@ def load_findings(settings: Settings) -> Findings:
     records = {name: _load_record(name, sources) for name in names}
     evaluations = _load_evaluations(records, sources)
     timed = load_timed(settings, hardware, Made(records, evaluations), sources)
+    peaks = load_host_peaks(sources)
     variants = [
         _variant(
             name,
             settings.variants[name],
             records[name],
             timed=timed,
-            scores=compare_scores(evaluations[reference], evaluations[name]),
+            scores=compare_scores(
+                evaluations[reference], evaluations[name], bounded=settings.budget.scores
+            ),
+            host_peak_bytes=peaks.get(name),
         )
         for name in names
     ]
@@ -75,8 +80,10 @@ def _variant(
     *,
     timed: Timed,
     scores: Scores | NotMeasured,
+    host_peak_bytes: int | None,
 ) -> VariantFindings:
     reason = record.reason if record else None
+    is_timed = any(isinstance(timing, Timing) for timing in timed.timings[name].values())
     return VariantFindings(
         name=name,
         config=config,
@@ -90,6 +97,7 @@ def _variant(
         scenarios=timed.scenarios[name],
         answers=timed.answers[name],
         scores=scores,
+        host_peak_bytes=host_peak_bytes if is_timed else None,
     )
 
 

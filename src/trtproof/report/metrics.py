@@ -13,10 +13,17 @@ from math import floor, isfinite, log10
 from typing import Any, Final
 
 from trtproof.measure.quantiles import Quantile
+from trtproof.measure.ratios import Bounds
 from trtproof.measure.verdict import Verdict
-from trtproof.report.comparisons import Comparisons
+from trtproof.report.comparisons import WALL_P99, Comparisons
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Scores, VariantFindings
+from trtproof.report.relative import (
+    host_peak_ratio,
+    plan_size_ratio,
+    tail_ratio,
+    throughput_ratio,
+)
 from trtproof.report.scenarios import Load, Scenarios
 from trtproof.scoring.difference import TensorDifference
 from trtproof.scoring.drops import Drop
@@ -75,11 +82,40 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
             metrics |= _timing(timing)
             metrics |= _comparisons(variant.comparisons[batch], batch, is_reference=is_reference)
     metrics |= _scenarios(variant.scenarios)
+    if variant.host_peak_bytes is not None:
+        metrics["host_peak_mib"] = round_significant(variant.host_peak_bytes / BYTES_PER_MIB)
+    if not is_reference:
+        metrics = _relative(findings.reference, variant) | metrics
     if isinstance(variant.plan, Plan):
         metrics["plan_mib"] = round_significant(variant.plan.size_bytes / BYTES_PER_MIB)
         if variant.plan.build_s is not None:
             metrics["build_s"] = round_significant(variant.plan.build_s)
     return metrics
+
+
+def _relative(reference: VariantFindings, variant: VariantFindings) -> Metrics:
+    """Return the multiples of the reference's that budgets may limit, as far as they are known."""
+    sizes = {
+        "host_peak_ratio": host_peak_ratio(reference, variant),
+        "plan_size_ratio": plan_size_ratio(reference, variant),
+    }
+    metrics: Metrics = _rounded(_known(sizes))
+    rate = throughput_ratio(reference, variant)
+    if not isinstance(rate, NotMeasured):
+        metrics["throughput_ratio"] = _interval(rate.value, rate.shown, rate.gate)
+    for batch, timing in variant.timings.items():
+        ratio = tail_ratio(reference.timings[batch], timing)
+        if not isinstance(ratio, NotMeasured):
+            key = ratio_key(WALL_P99, batch, is_reference=False)
+            metrics[key] = _interval(ratio.shown.value, ratio.shown.bounds, ratio.gate.bounds)
+    return metrics
+
+
+def _interval(value: float, shown: Bounds | None, gate: Bounds | None) -> Metrics:
+    """Return a figure with the interval that is shown and the one that decides."""
+    ends = {"ci_lo": shown and shown[0], "ci_hi": shown and shown[1]}
+    ends |= {"gate_lo": gate and gate[0], "gate_hi": gate and gate[1]}
+    return _rounded(_known({"value": value, **ends}))
 
 
 def _timing(timing: Timing) -> Metrics:
@@ -181,6 +217,9 @@ def _known(values: Mapping[str, float | None]) -> dict[str, float]:
 
 def _scores(scores: Scores, is_reference: bool) -> Metrics:  # noqa: FBT001 - private, one call
     metrics: Metrics = _rounded(scores.values)
+    for name, found in scores.intervals.items():
+        low, high = found.gate or (None, None)
+        metrics |= _rounded(_known({f"{name}_gate_lo": low, f"{name}_gate_hi": high}))
     if not isinstance(scores.drops, NotMeasured):
         for name, drop in scores.drops.items():
             metrics |= _drop(name, drop)
