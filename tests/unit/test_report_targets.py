@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.report_inputs import REFERENCE, SAMPLES, Inputs, build, change, load
+from tests.report_inputs import REFERENCE, Inputs, build, change, load
+from tests.report_made import SAMPLES
 
 from trtproof import artifacts
 from trtproof.errors import ConfigError

@@ -6,7 +6,7 @@ Two variants are compared on the same samples, equal labels included, or not at 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trtproof import artifacts
@@ -18,9 +18,10 @@ from trtproof.report.sources import Sources, reason_text
 from trtproof.scoring import load_scorer
 from trtproof.scoring.agreement import agreement_pct, missing_count
 from trtproof.scoring.base import Scorer, is_lower_better
-from trtproof.scoring.difference import TensorDifference, compare_outputs
+from trtproof.scoring.difference import TensorDifference, compare_tensors
 from trtproof.scoring.drops import Drop, Levels, Paired, measure_drops
 from trtproof.scoring.floors import Scored, ScoreInterval, bound_scores
+from trtproof.scoring.kept import unpack_outputs
 from trtproof.sidecar import EngineRecord
 from trtproof.tensor import Array
 
@@ -77,7 +78,7 @@ def load_evaluation(
     if predictions is None:
         return NotMeasured("predictions.json is missing; run `dvc repro evaluate`")
     outputs = sources.read_arrays(folder / "outputs.npz", made_by=f"{MADE_BY}@{variant}")
-    return Evaluation(scores=scores, predictions=predictions, outputs=outputs)
+    return Evaluation(scores=scores, predictions=predictions, outputs=unpack_outputs(outputs))
 
 
 def compare_scores(
@@ -212,15 +213,37 @@ def _agreement(reference: Evaluation | NotMeasured, variant: Evaluation) -> floa
 
 def _differences(
     reference: Evaluation | NotMeasured, variant: Evaluation
-) -> Mapping[str, TensorDifference] | NotMeasured:
+) -> Mapping[str, TensorDifference | NotMeasured] | NotMeasured:
+    """Return how far every output of either is from the reference's, on the kept samples.
+
+    NaN and infinities are counted over all samples.
+    """
     if isinstance(reference, NotMeasured):
         return NotMeasured("the reference has no outputs")
     if not reference.outputs:
         return NotMeasured("no outputs are kept (`evaluate.keep_outputs` is 0)")
-    kept = len(next(iter(reference.outputs.values())))
+    if why := _why_not_paired(reference.predictions, variant.predictions):
+        return NotMeasured(why)
+    names = sorted(reference.outputs.keys() | variant.outputs.keys())
+    return {name: _difference(name, reference, variant) for name in names}
+
+
+def _difference(
+    name: str, reference: Evaluation, variant: Evaluation
+) -> TensorDifference | NotMeasured:
+    for outputs, whose in ((reference.outputs, "the reference"), (variant.outputs, "it")):
+        if name not in outputs:
+            return NotMeasured(f"{whose} has no such output")
+    before = reference.outputs[name]
     try:
-        return compare_outputs(
-            reference.outputs, variant.outputs, reference.predictions["indices"][:kept]
+        found = compare_tensors(
+            before, variant.outputs[name], variant.predictions["indices"][: len(before)]
         )
     except InputError as error:
         return NotMeasured(str(error))
+    every = (variant.scores.get("outputs") or {}).get(name, {})
+    return replace(
+        found,
+        nan_count=int(every.get("nan_count", found.nan_count)),
+        inf_count=int(every.get("inf_count", found.inf_count)),
+    )

@@ -99,7 +99,7 @@ class Scores:
     values: Mapping[str, float]
     drops: Mapping[str, Drop] | NotMeasured
     agreement_pct: float | NotMeasured
-    differences: Mapping[str, TensorDifference] | NotMeasured
+    differences: Mapping[str, TensorDifference | NotMeasured] | NotMeasured
     samples_count: int
     missing_count: int
     labelled: bool

@@ -70,7 +70,8 @@ def _of_variant(variant: VariantFindings, findings: Findings) -> Metrics:
         metrics["scores"] = _scores(variant.scores, variant is findings.reference)
         differences = variant.scores.differences
         if variant is not findings.reference and not isinstance(differences, NotMeasured):
-            metrics["outputs"] = _outputs(differences)
+            outputs = _outputs(differences)
+            metrics |= {"outputs": outputs} if outputs else {}
     return metrics
 
 
@@ -246,7 +247,7 @@ def _drop(metric: str, drop: Drop) -> Metrics:
     return figures | {key: count for key, count in counts.items() if count is not None}
 
 
-def _outputs(differences: Mapping[str, TensorDifference]) -> Metrics:
+def _outputs(differences: Mapping[str, TensorDifference | NotMeasured]) -> Metrics:
     """Return how far every output is from the reference's; `max_abs` is in the output's unit."""
     return {
         name.replace(".", "_"): _rounded(
@@ -260,6 +261,7 @@ def _outputs(differences: Mapping[str, TensorDifference]) -> Metrics:
         )
         | {"nan_count": difference.nan_count, "inf_count": difference.inf_count}
         for name, difference in differences.items()
+        if isinstance(difference, TensorDifference)
     }
 
 

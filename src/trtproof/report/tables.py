@@ -11,7 +11,7 @@ from trtproof.report.cells import format_number as number
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Audit, Findings, Plan, Scores, VariantFindings
 from trtproof.report.metrics import drop_name
-from trtproof.scoring.difference import TensorDifference
+from trtproof.scoring.difference import WORST_COUNT, TensorDifference
 from trtproof.scoring.drops import Method
 
 REFERENCE: Final = Cell("reference", kind="number")
@@ -54,10 +54,14 @@ def difference_table(findings: Findings) -> Table:
             rows.append((name, absent_cell(differences.reason, span=len(columns) - 1)))
             continue
         rows += [
-            (name, Cell(output, kind="code"), *_difference_cells(difference))
+            (name, Cell(output, kind="code"), *_difference_cells(difference, len(columns) - 2))
             for output, difference in differences.items()
         ]
-    return Table(columns=columns, rows=rows)
+    note = (
+        f"Differences are over the samples whose outputs are kept, at most {WORST_COUNT} of which "
+        "are named, the worst first; values that are not finite are counted over all samples."
+    )
+    return Table(columns=columns, rows=rows, notes=[note])
 
 
 def plan_table(findings: Findings, facts: Facts) -> Table:
@@ -176,7 +180,9 @@ def _score_notes(findings: Findings) -> list[str]:
     return notes
 
 
-def _difference_cells(difference: TensorDifference) -> tuple[Cell, ...]:
+def _difference_cells(difference: TensorDifference | NotMeasured, span: int) -> tuple[Cell, ...]:
+    if isinstance(difference, NotMeasured):
+        return (absent_cell(difference.reason, span=span),)
     sqnr = Cell("identical") if difference.identical else _plain_cell(difference.sqnr_db, "sqnr_db")
     worst = ", ".join(f"#{index}" for index in difference.worst_indices)
     return (
