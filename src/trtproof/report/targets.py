@@ -159,7 +159,7 @@ class _Timings:
             return target.absent(load.reason)
         rate = rate_of(load)
         found = OverWindows(rate.value, rate.gate, rate.windows).judge(least_ips)
-        at = f"batch {load.batch}, {load.streams} streams"
+        at = f"batch {load.batch}, {load.streams} stream{'s' if load.streams > 1 else ''}"
         path = (load_key(load, "ips"), "value")
         return self._settle(target, path, (found[0], "; ".join(filter(None, (at, found[1])))))
 
