@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from trtproof import artifacts
-from trtproof.report import pictures, scenario_tables, tables, theme, timing_tables
+from trtproof.report import pictures, scenario_tables, score_tables, tables, theme, timing_tables
 from trtproof.report.cells import NOT_MEASURED, Facts, colour_of
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
@@ -18,6 +18,7 @@ from trtproof.report.pictures import Picture
 from trtproof.report.place import elsewhere_text
 from trtproof.report.provenance import identity_rows, reproduce_lines
 from trtproof.report.quiet import quiet_table
+from trtproof.report.session_texts import control_text
 from trtproof.report.sources import flatten
 from trtproof.report.targets import judge_targets, main_batch
 from trtproof.report.texts import clean
@@ -63,6 +64,8 @@ def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "absent_pictures": _absent_pictures(findings),
         "score_picture": pictures.draw_scores(findings, facts),
         "score_table": tables.score_table(findings, facts),
+        "drop_table": score_tables.drop_table(findings, facts),
+        "relative_table": score_tables.relative_table(findings, facts),
         "difference_table": tables.difference_table(findings),
         "plan_table": tables.plan_table(findings, facts),
         "audit_table": tables.audit_table(findings),
@@ -82,6 +85,7 @@ def _session_context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "loads": pictures.draw_loads(findings),
         "load_table": scenario_tables.load_table(findings, facts),
         "starts": pictures.draw_starts(findings, facts),
+        "control": control_text(findings, facts, batch),
         "parts_table": scenario_tables.parts_table(findings, facts),
         "sustained_table": scenario_tables.sustained_table(findings, facts),
         "cold_table": scenario_tables.cold_table(findings, facts),
