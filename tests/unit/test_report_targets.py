@@ -13,6 +13,7 @@ from tests.report_made import SAMPLES
 from trtproof import artifacts
 from trtproof.errors import ConfigError
 from trtproof.measure.targets import requests_needed
+from trtproof.report import evaluated
 from trtproof.report.targets import judge_targets
 from trtproof.scoring.proportions import Discordance, is_below
 
@@ -255,3 +256,33 @@ def test_a_p99_speed_up_takes_a_thousand_requests_a_round():
     findings = judge(long)[title, FAST]
     assert findings.word == "met"
     assert np.isfinite(float(findings.measured.rstrip("\N{MULTIPLICATION SIGN}")))
+
+
+class Errors:
+    """An error rate: the share of wrong answers."""
+
+    lower_is_better = ("error_pct",)
+
+    def score(self, predictions, labels):
+        return {"error_pct": float(self.per_sample(predictions, labels)["error_pct"].mean())}
+
+    def per_sample(self, predictions, labels):
+        wrong = [row != [label] for row, label in zip(predictions, labels, strict=True)]
+        return {"error_pct": np.where(wrong, 100.0, 0.0)}
+
+
+def test_of_an_error_rate_more_is_a_loss_and_the_limit_is_the_most(monkeypatch):
+    monkeypatch.setattr(evaluated, "load_scorer", lambda _: Errors())
+    budget = {"scores": {"error_pct": 8.0}, "score_drops": {"error_pct": 5.0}}
+    inputs = change(replace(INPUTS, budget=budget), FAST, wrong=51)
+    build(inputs)
+    for name in (REFERENCE, FAST, SLOW, "onnxruntime-fp32"):
+        path = artifacts.evaluate(name) / "scores.json"
+        stored = artifacts.read_json(path, made_by="evaluate")
+        error = 100.0 - stored["scores"]["top1"]["top1_pct"]
+        artifacts.write_json(path, stored | {"scores": {"top1": {"error_pct": error}}})
+    findings, facts = load(inputs)
+    found = {item.target: item for item in judge_targets(findings, facts) if item.variant == FAST}
+    assert facts.metrics[FAST]["scores"]["error_drop_pp"] == pytest.approx(46 / 3.6, rel=1e-4)
+    assert found["error drop"].word == "missed"
+    assert (found["error score"].word, found["error score"].limit) == ("missed", "at most 8 %")
