@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 from tests.report_made import (
+    BENCH,
     REFERENCE,
     SAMPLES,
     SLUG,
@@ -29,6 +30,9 @@ from trtproof.report.metrics import make_metrics
 from trtproof.sidecar import EngineRecord, write_record
 
 __all__ = ["REFERENCE", "SLUG", "Inputs", "Made", "build", "change", "load"]
+
+
+SCORED = ("built", "evaluated_only")
 
 
 def load(inputs: Inputs) -> tuple[Findings, Facts]:
@@ -64,6 +68,7 @@ def _write_params(inputs: Inputs) -> None:
             "weights": None,
         },
         "dataset": {"name": inputs.dataset},
+        "pythonpath": [],
         "variants": {name: describe_variant(made) for name, made in inputs.variants.items()},
         "recipes": {made.recipe: describe_recipe(made.recipe) for made in inputs.variants.values()},
         "reference": REFERENCE,
@@ -81,7 +86,7 @@ def _write_hardware(inputs: Inputs) -> None:
             "schema": 1,
             "slug": inputs.slug,
             "engine": engine | {"tensorrt": {}},
-            "bench": {"cores": 8, "memory_gib": 32, "kernel": "6.18", "python": "3.11.7"},
+            "bench": BENCH,
         },
     )
 
@@ -90,7 +95,7 @@ def _write_build(name: str, made: Made) -> None:
     folder = artifacts.build(name)
     folder.mkdir(parents=True, exist_ok=True)
     files, plan = {}, None
-    if made.status == "built":
+    if made.status in SCORED:
         plan = "engine.onnx" if made.backend != "torch" else "engine.safetensors"
         content = np.random.default_rng(len(name)).integers(0, 256, made.size_bytes, dtype=np.uint8)
         (folder / plan).write_bytes(content.tobytes())
@@ -118,10 +123,10 @@ def _write_build(name: str, made: Made) -> None:
 
 def _write_evaluation(name: str, made: Made, inputs: Inputs) -> None:
     folder = artifacts.evaluate(name)
-    head = {"schema": 1, "variant": name, "status": made.status}
-    if made.status != "built":
-        reason = made.reason.to_json() if made.reason else None
-        artifacts.write_json(folder / "scores.json", head | {"reason": reason})
+    reason = made.reason.to_json() if made.reason else None
+    head = {"schema": 1, "variant": name, "status": made.status, "reason": reason}
+    if made.status not in SCORED:
+        artifacts.write_json(folder / "scores.json", head)
         return
     labels, predictions, outputs = make_answers(name, made, inputs)
     hits = [label in row for label, row in zip(labels, predictions, strict=True)]
@@ -130,14 +135,13 @@ def _write_evaluation(name: str, made: Made, inputs: Inputs) -> None:
         folder / "scores.json",
         head
         | {
-            "reason": None,
             "plan_sha256": plan_sha256(name),
             "executor": made.backend,
             "samples_count": SAMPLES,
             "labelled": inputs.labelled,
             "synthetic": inputs.synthetic,
             "scores": scores,
-            "outputs": {"logits": {"nan_count": 0, "inf_count": 0}},
+            "outputs": {"logits": {"nan_count": int(np.isnan(outputs).sum()), "inf_count": 0}},
         },
     )
     stored = {

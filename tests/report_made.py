@@ -16,6 +16,7 @@ from trtproof.report.findings import Settings
 SLUG = "cpu-example-8c"
 REFERENCE = "torch-fp32"
 CLASSES = 10
+BENCH = {"cores": 8, "memory_gib": 32, "kernel": "6.18", "python": "3.11.7"}
 COMPARED = {
     "wall_p10": {"minimum_effect": 0.05, "wanted_halfwidth": None},
     "wall_p50": {"minimum_effect": 0.02, "wanted_halfwidth": None},
@@ -70,13 +71,18 @@ class Inputs:
     labelled: bool = True
     synthetic: bool = False
     random_weights: bool = False
-    budget: Mapping[str, float | None] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=dict)
     nan_in: str = ""
     disturbed: Mapping[int, Sequence[str]] = field(default_factory=dict)
     mostly_disturbed: bool = False
     scenarios: Sequence[str] = ("throughput", "cold", "sustained")
     other_answers_of: str = ""
     load_1min: float = 0.3
+    user: str | None = "Ada Example"
+    changed: Sequence[str] | None = ()
+    variables: Mapping[str, str] = field(default_factory=lambda: {"OMP_NUM_THREADS": "2"})
+    measured_on: str = ""
+    kernel: str = "6.18"
 
     def settings(self) -> Settings:
         """Return what params.yaml would say."""
@@ -93,7 +99,7 @@ class Inputs:
             budget=decode(BudgetConfig, self.full_budget(), key="budget"),
         )
 
-    def full_budget(self) -> dict[str, float | None]:
+    def full_budget(self) -> dict[str, Any]:
         """Return the budget with every key."""
         keys = ("latency_p50_ms", "latency_p99_ms", "top1_drop_pp", "speedup_ratio")
         return dict.fromkeys(keys, None) | dict(self.budget)

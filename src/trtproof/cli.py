@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from trtproof import __version__
 from trtproof.doctor import command as doctor
@@ -61,6 +62,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     import_trtexec.add_arguments(trtexec)
     trtexec.set_defaults(command=_import_trtexec)
+    report = commands.add_parser(
+        "report",
+        help="write a report of what is there, while something is missing",
+        description="Write a report of whatever the stages have left so far into a folder of its "
+        "own; every part that is missing says why. The complete report is `dvc repro`'s.",
+    )
+    report.add_argument(
+        "--partial", action="store_true", required=True, help="show what is there, say what is not"
+    )
+    report.add_argument(
+        "--out", type=Path, default=None, help="the folder (default: artifacts/report-partial)"
+    )
+    report.set_defaults(command=_report)
     return parser
 
 
@@ -86,6 +100,13 @@ def _import_trtexec(parsed: argparse.Namespace) -> int:
 
 def _doctor(parsed: argparse.Namespace) -> int:
     return doctor.run(parsed, lambda text: print(text, flush=True))
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    from trtproof.report.partial import FOLDER, write_partial_report
+
+    print(write_partial_report(parsed.out or FOLDER))
+    return 0
 
 
 def _why(_: argparse.Namespace) -> int:

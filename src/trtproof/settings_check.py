@@ -14,6 +14,7 @@ from trtproof import artifacts
 from trtproof.backends import BACKENDS
 from trtproof.backends.tensorrt.options import read_options
 from trtproof.benchmark_config import BenchmarkConfig
+from trtproof.budget_check import check_budget
 from trtproof.config import AxisConfig, Params, RecipeConfig, VariantConfig
 from trtproof.data import FORMATS
 from trtproof.model_check import check_model, check_profile, wrong
@@ -274,5 +275,6 @@ CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_batches,
     check_rounds,
     check_repeats,
+    check_budget,
 )
 """In this order: a later check relies on what an earlier one made sure of."""

@@ -12,9 +12,12 @@ from trtproof.hardware import Hardware
 from trtproof.measure.disturbed import Selection
 from trtproof.measure.verdict import INDICATIVE_PROFILES, Verdict
 from trtproof.report.comparisons import Comparisons
+from trtproof.report.evidence import Evidence
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.scenarios import Scenarios
 from trtproof.scoring.difference import TensorDifference
+from trtproof.scoring.drops import Drop
+from trtproof.scoring.floors import ScoreInterval
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ class Run:
     `harness_ns` is what a request that does nothing takes, by the name of the time (e2e_ns,
     cpu_ns). `cut_short` says that the wanted requests did not fit into the time budget.
     `load_per_core` is the machine's load before any of our workers ran, `slow_starts_count` how
-    many blocks began with a request far slower than their others.
+    many blocks began with a request far slower than their others. `user` is git's user name,
+    `changed` the tracked files that differed from the commit, None where that was not recorded.
+    `slug` and `bench` are of the machine that was measured, whichever reads them now, `variables`
+    the set environment variables that change speed.
     """
 
     profile: str
@@ -54,6 +60,12 @@ class Run:
     load_per_core: float | None = None
     blocks_count: int = 0
     slow_starts_count: int = 0
+    user: str | None = None
+    changed: Sequence[str] | None = None
+    slug: str = ""
+    bench: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
 
     @property
     def when(self) -> str:
@@ -111,19 +123,23 @@ class Plan:
 class Scores:
     """One variant's scores, and how it compares with the reference on the same samples.
 
-    `drops` maps the same metrics to reference minus variant; empty for the reference itself and
-    where it has no scores. `missing_count` is how many samples had no prediction because their
-    outputs were NaN. `unlabelled` data have no `values`.
+    `drops` maps the same metrics to what the variant loses, with its intervals; empty for the
+    reference itself and for data without labels. `missing_count` is how many samples had no
+    prediction because their outputs were NaN. Data that are not `labelled` have no `values`.
+    `intervals` are of the scores that the budget limits by themselves, and `lower_is_better` names
+    the metrics that are errors.
     """
 
     values: Mapping[str, float]
-    drops: Mapping[str, float]
+    drops: Mapping[str, Drop] | NotMeasured
     agreement_pct: float | NotMeasured
-    differences: Mapping[str, TensorDifference] | NotMeasured
+    differences: Mapping[str, TensorDifference | NotMeasured] | NotMeasured
     samples_count: int
     missing_count: int
     labelled: bool
     synthetic: bool
+    intervals: Mapping[str, ScoreInterval] = field(default_factory=dict)
+    lower_is_better: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -139,7 +155,8 @@ class VariantFindings:
     """One row of the report. Timings and comparisons with the reference are by batch size.
 
     The reference's comparisons are with itself in its second run (A/A): this session's noise.
-    `answers` is whether what was timed answers as what was scored.
+    `answers` is whether what was timed answers as what was scored. `host_peak_bytes` is the most
+    host memory that a process which timed it took, None where it was not timed.
     """
 
     name: str
@@ -154,6 +171,7 @@ class VariantFindings:
     answers: AnswerCheck | NotMeasured
     scores: Scores | NotMeasured
     reason_code: str = ""
+    host_peak_bytes: int | None = None
 
     def verdict(self, batch: int | None) -> Verdict | NotMeasured:
         """Return the verdict on the headline figure, the wall median."""
@@ -178,7 +196,9 @@ class Findings:
     """Everything that was found, the reference first.
 
     `selection` says which rounds count and why others do not. `imports` are records of what was
-    measured elsewhere. `sources` are the files that were read.
+    measured elsewhere. `sources` are the files that were read. `hardware` is the machine that the
+    figures are of, `here` the one that the probe found last, None where no probe has run; they
+    differ where a session was restored from elsewhere.
     """
 
     settings: Settings
@@ -191,6 +211,7 @@ class Findings:
     calibration: Mapping[str, Any] | NotMeasured
     imports: Sequence[Mapping[str, Any]] = ()
     sources: Sequence[Path] = field(default_factory=tuple)
+    here: Hardware | None = None
 
     @property
     def reference(self) -> VariantFindings:

@@ -14,9 +14,10 @@ from trtproof.config import VariantConfig
 from trtproof.hardware import load_hardware
 from trtproof.report.engine_figures import INSPECTION
 from trtproof.report.evaluated import Evaluation, compare_scores, load_evaluation
-from trtproof.report.figures import NotMeasured
+from trtproof.report.figures import NotMeasured, Timing
 from trtproof.report.findings import Audit, Findings, Plan, Scores, Settings, VariantFindings
 from trtproof.report.imported import load_imports
+from trtproof.report.memory import load_host_peaks
 from trtproof.report.sources import Sources, reason_text
 from trtproof.report.timed import NOT_RECORDED, Made, Timed, load_timed
 from trtproof.sidecar import SIDECAR_FILE, EngineRecord, read_record
@@ -26,30 +27,34 @@ def load_findings(settings: Settings) -> Findings:
     """Return all that was found, of the configured variants and no others.
 
     Raises:
-        MissingFileError: no probe has run.
         InputError, PlanCorruptError: a file is broken; the message names the repair.
     """
     sources = Sources()
-    hardware = load_hardware(sources.find(artifacts.HARDWARE) or artifacts.HARDWARE)
+    probed = sources.find(artifacts.HARDWARE)
+    here = load_hardware(probed) if probed else None
     reference = settings.reference
     names = [reference, *(name for name in settings.variants if name != reference)]
     records = {name: _load_record(name, sources) for name in names}
     evaluations = _load_evaluations(records, sources)
-    timed = load_timed(settings, hardware, Made(records, evaluations), sources)
+    timed = load_timed(settings, here, Made(records, evaluations), sources)
+    peaks = load_host_peaks(sources)
     variants = [
         _variant(
             name,
             settings.variants[name],
             records[name],
             timed=timed,
-            scores=compare_scores(evaluations[reference], evaluations[name]),
+            scores=compare_scores(
+                evaluations[reference], evaluations[name], bounded=settings.budget.scores
+            ),
+            host_peak_bytes=peaks.get(name),
             sources=sources,
         )
         for name in names
     ]
     return Findings(
         settings=settings,
-        hardware=hardware,
+        hardware=timed.hardware,
         run=timed.run,
         variants=variants,
         batches=timed.batches,
@@ -58,16 +63,14 @@ def load_findings(settings: Settings) -> Findings:
         calibration=_load_calibration(sources),
         imports=load_imports(sources),
         sources=sources.paths,
+        here=here,
     )
 
 
 def _load_evaluations(
     records: Mapping[str, EngineRecord | None], sources: Sources
 ) -> dict[str, Evaluation | NotMeasured]:
-    return {
-        name: load_evaluation(name, record.plan_sha256 if record else None, sources)
-        for name, record in records.items()
-    }
+    return {name: load_evaluation(name, record, sources) for name, record in records.items()}
 
 
 def _load_record(variant: str, sources: Sources) -> EngineRecord | None:
@@ -83,8 +86,10 @@ def _variant(
     timed: Timed,
     scores: Scores | NotMeasured,
     sources: Sources,
+    host_peak_bytes: int | None,
 ) -> VariantFindings:
     reason = record.reason if record else None
+    is_timed = any(isinstance(timing, Timing) for timing in timed.timings[name].values())
     return VariantFindings(
         name=name,
         config=config,
@@ -98,13 +103,14 @@ def _variant(
         scenarios=timed.scenarios[name],
         answers=timed.answers[name],
         scores=scores,
+        host_peak_bytes=host_peak_bytes if is_timed else None,
     )
 
 
 def _plan(variant: str, record: EngineRecord | None, sources: Sources) -> Plan | NotMeasured:
     if record is None:
         return NotMeasured("not built")
-    if record.plan is None or record.plan_sha256 is None:
+    if record.plan is None or record.plan_sha256 is None or record.status != "built":
         return NotMeasured(reason_text(record.to_json()))
     path = artifacts.build(variant) / record.plan
     if not path.is_file():
