@@ -137,7 +137,7 @@ def test_a_shipped_model_builds_and_is_as_large_as_its_precision(
     if name == "resnet50":
         largest = {"fp32": 110, "fp16": 56, "bf16": 56, "int8": 34, "fp8_fp16": 34}
         assert size_mib(tmp_path / "dynamic") < largest[recipe]
-    if name == "bert_mini":
+    if name == "bert_mini" and recipe in {"bf16", "int8_fp16"}:
         extents = {"batch": 2, "sequence": 16}
         fixed = builds.make_static(model, tmp_path / "model", extents)
         compile_plan(fixed, tmp_path / "static", recipe, [])
