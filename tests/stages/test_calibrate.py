@@ -29,6 +29,7 @@ def test_ranges_histograms_and_coverage_of_the_split_are_written(project: Path) 
     assert sum(found.coverage["class_counts"].values()) == SAMPLES
     assert sorted(path.name for path in artifacts.CALIBRATE.iterdir()) == [
         "coverage.json",
+        "float16.json",
         "histograms.npz",
         "ranges.json",
     ]
