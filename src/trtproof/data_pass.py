@@ -99,11 +99,9 @@ def collect(
         ModelError: the model takes batches of a fixed size that does not divide the samples.
         BackendError: ONNX Runtime cannot run it, or not on this device.
     """
-    if len(dataset) == 0:
-        raise CalibrationError(f"the {split} split has no samples; correct `dataset.{split}`")
+    _require_samples(dataset, split)
     graph = load_model(model, with_weights=False)
-    wanted = batch_extent(graph, wanted=batch, samples_count=len(dataset))
-    plan = plan_passes(graph, dataset, wanted)
+    plan = plan_passes(graph, dataset, batch)
     found = _Found(Coverage(synthetic=dataset.synthetic))
     with tempfile.TemporaryDirectory(prefix="trtproof-calibrate-") as name:
         folder = Path(name)
@@ -122,6 +120,11 @@ def collect(
     return found.to_calibration()
 
 
+def _require_samples(dataset: Dataset, split: Split) -> None:
+    if len(dataset) == 0:
+        raise CalibrationError(f"the {split} split has no samples; correct `dataset.{split}`")
+
+
 def choose_evaluation(model: Path, dataset: Dataset, count: int | None) -> Dataset:
     """Return at most `count` samples of the evaluation split, evenly spread; None takes all.
 
@@ -136,7 +139,10 @@ def plan_passes(graph: ModelProto, dataset: Dataset, batch: int) -> Plan:
     """Return passes that stay within ACTIVATION_BYTES and TENSORS_PER_PASS.
 
     Sizes come from shape inference at the first sample's shape; a tensor whose size is unknown
-    counts as the largest known one.
+    counts as the largest known one. A fixed batch is kept, whatever `batch` asks for.
+
+    Raises:
+        ModelError: the model takes batches of a fixed size that does not divide the samples.
     """
     extent = batch_extent(graph, wanted=1, samples_count=len(dataset))
     first = next(iter(dataset.batches(extent)))
@@ -147,7 +153,7 @@ def plan_passes(graph: ModelProto, dataset: Dataset, batch: int) -> Plan:
     groups = tuple(_group(sizes))
     fullest = max(sum(sizes[name] for name in group) for group in groups)
     fitting = max(1, ACTIVATION_BYTES // max(1, fullest))
-    return Plan(groups, batch if extent > 1 else min(batch, fitting))
+    return Plan(groups, extent if extent > 1 else min(batch, fitting))
 
 
 def _group(sizes: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
