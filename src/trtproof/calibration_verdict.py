@@ -94,7 +94,7 @@ def judge(comparison: Comparison | None, coverage: Mapping[str, Any]) -> Calibra
         harms=harms,
         differences=differences,
         remarks=remarks,
-        worst=[item.name for item in _rank(comparison)[:WORST_COUNT]] if word != "alike" else [],
+        worst=[item.name for item in _rank(comparison)[:WORST_COUNT]],
         summary=_summarise(word, comparison, harms),
     )
 

@@ -89,7 +89,7 @@ def _kept_db(values: Statistics, end: float) -> float:
     step = end / INT8.largest
     errors = np.where(magnitudes < step / 2, np.square(magnitudes), step**2 / 12)
     errors = np.where(magnitudes > end, np.square(magnitudes - end) + step**2 / 12, errors)
-    noise, signal = float(counts @ errors), float(counts @ np.square(magnitudes))
+    noise, signal = float(np.sum(counts * errors)), float(np.sum(counts * np.square(magnitudes)))
     ratio_db = 10 * np.log10(signal / noise) if noise else CEILING_DB
     return float(np.clip(ratio_db, FLOOR_DB, CEILING_DB))
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import floor, isfinite, log10
+from pathlib import Path
 from typing import Any, Final
 
+from trtproof import artifacts
+from trtproof.config import RecipeConfig
 from trtproof.measure.quantiles import Quantile
 from trtproof.measure.verdict import Verdict
 from trtproof.report.comparisons import Comparisons
@@ -23,7 +26,8 @@ DIGITS: Final = 5
 BYTES_PER_MIB: Final = 1024 * 1024
 
 Metrics = dict[str, Any]
-"""One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}]}."""
+"""One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}], [calibration:
+{...}]}."""
 
 
 def make_metrics(findings: Findings) -> dict[str, Metrics]:
@@ -59,7 +63,38 @@ def _of_variant(variant: VariantFindings, findings: Findings) -> Metrics:
         metrics[findings.hardware.slug] = on_device
     if isinstance(variant.scores, Scores):
         metrics["scores"] = _scores(variant.scores, variant is findings.reference)
-    return metrics
+    calibration = {}
+    if is_calibrated(variant.config.recipe, findings.settings.recipes):
+        calibration = _calibration(findings.calibration)
+    return metrics | ({"calibration": calibration} if calibration else {})
+
+
+def is_calibrated(recipe: str, recipes: Mapping[str, RecipeConfig]) -> bool:
+    """Say whether a recipe's graph has ranges of the calibration, its own or its source's."""
+    seen: set[str] = set()
+    while recipe in recipes and recipe not in seen:
+        if recipes[recipe].calibration == str(artifacts.CALIBRATE):
+            return True
+        seen.add(recipe)
+        recipe = Path(recipes[recipe].source).name
+    return False
+
+
+def _calibration(found: Mapping[str, Any] | NotMeasured) -> Metrics:
+    """Return the figures of the calibration set, where it was compared."""
+    if isinstance(found, NotMeasured) or not found.get("comparison"):
+        return {}
+    comparison = found["comparison"]
+    exceedance = comparison["exceedance"]
+    return _rounded(
+        {
+            "samples_count": found["samples_count"],
+            "expected_loss_db": comparison["expected_loss_db"],
+            "differing_pct": 100 * comparison["differing_share"],
+            "saturated_max_pct": 100 * comparison["saturated_share_max"],
+        }
+        | ({"exceedance_ratio": exceedance["ratio"]} if exceedance else {})
+    )
 
 
 def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:

@@ -11,6 +11,11 @@ from markupsafe import Markup
 
 from trtproof import artifacts
 from trtproof.report import pictures, scenario_tables, tables, theme, timing_tables
+from trtproof.report.calibration import (
+    calibration_facts,
+    calibration_table,
+    calibration_title,
+)
 from trtproof.report.cells import NOT_MEASURED, Facts, colour_of
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
@@ -68,6 +73,8 @@ def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "difference_table": tables.difference_table(findings),
         "plan_table": tables.plan_table(findings, facts),
         "audit_table": tables.audit_table(findings),
+        "calibration_title": calibration_title(findings),
+        "calibration_table": calibration_table(findings),
         "load_table": scenario_tables.load_table(findings, facts),
         "sustained_table": scenario_tables.sustained_table(findings, facts),
         "cold_table": scenario_tables.cold_table(findings, facts),
@@ -121,17 +128,8 @@ def _environment(findings: Findings) -> Sequence[tuple[str, Mapping[str, Any]]]:
     if isinstance(findings.calibration, NotMeasured):
         groups.append(("Calibration samples", {NOT_MEASURED: findings.calibration.reason}))
     else:
-        groups.append(("Calibration samples", _calibration_facts(findings.calibration)))
+        groups.append(("Calibration samples", calibration_facts(findings.calibration)))
     return groups
-
-
-def _calibration_facts(coverage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the facts with the classes' counts on one line."""
-    counts = coverage.get("class_counts")
-    if not isinstance(counts, Mapping):
-        return flatten(coverage)
-    line = ", ".join(f"{name}: {count}" for name, count in counts.items())
-    return flatten({**coverage, "class_counts": line})
 
 
 def write_report(findings: Findings, facts: Facts, folder: Path) -> Path:
