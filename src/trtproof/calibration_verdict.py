@@ -19,8 +19,8 @@ MOST_RATIO: Final = 3.0
 
 MOST_CHANCE: Final = 0.01
 MOST_DIFFERING_SHARE: Final = 0.05
-COSTLY_DB: Final = 1.5
-"""A quarter of a bit."""
+COSTLY_DB: Final = 2.0
+"""A third of a bit."""
 
 COSTLY_TENSOR_DB: Final = 10.0
 HARMFUL_DB: Final = 5.0
