@@ -21,8 +21,19 @@ from trtproof.calibration.exchangeability import (
     measure_exceedance,
     shared_tensors,
 )
+from trtproof.calibration.samples import LARGEST, Sizes
 from trtproof.precision.range_report import MASK_MAGNITUDE
-from trtproof.precision.regret import Regret, expected_loss_db, measure_regret, saturated_share
+from trtproof.precision.regret import (
+    Regret,
+    expected_loss_db,
+    leave_out_beyond,
+    measure_regret,
+    saturated_share,
+)
+
+ODD_SHARE: Final = 0.01
+ODD_COUNT: Final = 2
+"""Inputs that may be odd ones out, at least ODD_COUNT: how far they go says nothing of the set."""
 
 DIGITS: Final = 4
 """Significant digits of what is written: other CPUs differ in the last bits."""
@@ -33,13 +44,15 @@ class TensorCheck:
     """One tensor that int8 quantises, in both sets.
 
     `exceeding_share` is that of evaluation inputs beyond the calibrated range, None where samples
-    cannot be told apart; `saturated_share` is that of their values that the range cuts.
+    cannot be told apart; `saturated_share` is that of their values that the range cuts. It and
+    `regret` leave out how far the few largest inputs go; `is_odd` says that only they go beyond.
     """
 
     name: str
     calibrated_largest: float
     evaluation_largest: float
     exceeding_share: float | None
+    is_odd: bool
     differs: bool
     regret: Regret
     saturated_share: float
@@ -47,7 +60,7 @@ class TensorCheck:
     @property
     def is_unseen(self) -> bool:
         """Say whether it was zero in every calibration sample, but is not for other inputs."""
-        return self.calibrated_largest == 0
+        return self.calibrated_largest == 0 and not self.is_odd
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for coverage.json."""
@@ -144,20 +157,35 @@ def compare(
     exceedance = measure_exceedance(first, second) if has_samples else None
     differing = find_differing(first, second) if has_samples else set()
     shares: Mapping[str, float] = exceedance.shares if exceedance else {}
-    tensors = [
-        TensorCheck(
-            name=name,
-            calibrated_largest=seen.largest,
-            evaluation_largest=other.largest,
-            exceeding_share=shares.get(name),
-            differs=name in differing,
-            regret=measure_regret(other, seen.largest),
-            saturated_share=saturated_share(other, seen.largest),
+    tensors = []
+    for name, (seen, other) in measured.items():
+        usual = _usual_largest(second.sizes.get(name), other.largest)
+        values = leave_out_beyond(other, max(seen.largest, usual))
+        tensors.append(
+            TensorCheck(
+                name=name,
+                calibrated_largest=seen.largest,
+                evaluation_largest=other.largest,
+                exceeding_share=shares.get(name),
+                is_odd=other.largest > seen.largest >= usual,
+                differs=name in differing,
+                regret=measure_regret(values, seen.largest),
+                saturated_share=saturated_share(values, seen.largest),
+            )
         )
-        for name, (seen, other) in measured.items()
-    ]
     zero = [name for name, pair in known.items() if pair[0].largest == pair[1].largest == 0]
     return Comparison(tensors, exceedance, zero)
+
+
+def _usual_largest(sizes: Sizes | None, largest: float) -> float:
+    """Return the largest magnitude of a tensor without the few inputs that may be odd ones out.
+
+    That is the tensor's own largest where samples cannot be told apart.
+    """
+    if sizes is None or not len(sizes):
+        return largest
+    left_out = min(len(sizes) - 1, max(ODD_COUNT, int(ODD_SHARE * len(sizes))))
+    return float(np.sort(sizes[:, LARGEST])[-1 - left_out])
 
 
 def _rounded(value: float | None) -> float | None:

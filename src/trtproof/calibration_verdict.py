@@ -31,6 +31,8 @@ FEW_SAMPLES: Final = 100
 MANY_DUPLICATES_SHARE: Final = 0.1
 WORST_COUNT: Final = 5
 NAMED_COUNT: Final = 3
+FAR_BEYOND: Final = 2.0
+"""Times the calibrated range: half of such a value is cut."""
 
 REPAIR: Final = (
     "calibrate with inputs like those of the evaluation (`dataset.calibration`), or set "
@@ -179,9 +181,26 @@ def _remarks(comparison: Comparison | None, coverage: Mapping[str, Any]) -> Iter
         )
     if broken:
         yield f"{_count(broken, 'evaluation input')} make NaN or infinities in float32: left out"
+    yield from _odd_inputs(comparison) if comparison is not None else ()
     if comparison is not None and comparison.zero_tensors:
         names = ", ".join(map(repr, comparison.zero_tensors[:NAMED_COUNT]))
         yield f"{_count(len(comparison.zero_tensors), 'tensor')} zero for every input: {names}"
+
+
+def _odd_inputs(comparison: Comparison) -> Iterator[str]:
+    """Yield that only a few inputs go far beyond some range, which is no fault of the set."""
+    odd = [
+        item
+        for item in comparison.tensors
+        if item.is_odd and item.evaluation_largest > FAR_BEYOND * item.calibrated_largest
+    ]
+    if odd:
+        worst = max(odd, key=lambda item: (item.evaluation_largest, item.name))
+        yield (
+            f"a few evaluation inputs go far beyond the ranges, as of {worst.name!r} "
+            f"({worst.evaluation_largest:.3g}, calibrated to {worst.calibrated_largest:.3g}): "
+            "int8 cuts their values, so look at them"
+        )
 
 
 def _count(count: int, noun: str) -> str:

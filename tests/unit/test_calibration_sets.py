@@ -147,6 +147,19 @@ def test_evaluation_inputs_among_the_calibration_samples_are_remarked() -> None:
     assert remark.startswith("5 of 100 calibration samples are evaluation inputs too")
 
 
+def test_two_odd_evaluation_inputs_are_remarked_and_do_not_condemn_the_set() -> None:
+    images = digits().images[:CHECKED].copy()
+    images[[3, 77]] *= 100
+    odd = run({"input": images}, split="evaluation")
+    hashes = hash_samples(dataset({"input": images}), 16)
+    calibration = run({"input": drawn(300, 1)})
+    stated = describe_evaluation(calibration.samples, hashes, odd.samples)
+    comparison = compare(calibration, odd, set(odd.samples.sizes))
+    found = judge(comparison, dict(calibration.coverage) | {"evaluation": stated})
+    assert found.word == "alike", found
+    assert any("a few evaluation inputs go far beyond" in line for line in found.remarks)
+
+
 def test_repeated_images_are_remarked() -> None:
     repeated = np.tile(drawn(50), (2, 1, 1, 1))
     assert any("50 of 100 samples repeat others" in line for line in verdict(repeated).remarks)

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trtproof.calibration.histogram import Statistics
 from trtproof.precision.grids import INT8
-
-if TYPE_CHECKING:
-    from trtproof.calibration.histogram import Statistics
 
 CANDIDATES: Final = np.geomspace(2.0**-6, 1.0, 49)
 """Ranges that are tried for the best, as shares of the largest magnitude: eight per octave."""
@@ -55,11 +53,22 @@ class Regret:
         return self.own_db - self.calibrated_db
 
 
-def measure_regret(values: Statistics, calibrated_largest: float) -> Regret:
-    """Return how well int8 keeps these values, whose largest is not 0, at a calibrated range.
+def leave_out_beyond(values: Statistics, largest: float) -> Statistics:
+    """Return the values without those whose bin lies beyond a magnitude."""
+    kept = values.magnitudes[0] <= largest
+    lowest, highest = (
+        float(np.clip(end, -largest, largest)) for end in (values.lowest, values.highest)
+    )
+    return Statistics(lowest, highest, values.bins[kept], values.counts[kept])
 
-    A calibrated range of 0 keeps nothing.
+
+def measure_regret(values: Statistics, calibrated_largest: float) -> Regret:
+    """Return how well int8 keeps these values at a calibrated range.
+
+    A calibrated range of 0 keeps nothing; where all values are 0 there is nothing to lose.
     """
+    if values.largest == 0:
+        return Regret(CEILING_DB, CEILING_DB, CEILING_DB)
     ends = np.append(CANDIDATES * values.largest, [values.largest, calibrated_largest])
     kept = [_kept_db(values, float(end)) for end in ends]
     return Regret(best_db=max(kept), own_db=kept[-2], calibrated_db=kept[-1])
