@@ -171,7 +171,7 @@ def _remarks(comparison: Comparison | None, coverage: Mapping[str, Any]) -> Iter
     count, duplicates = coverage["samples_count"], coverage["duplicates_count"]
     shared, broken = (coverage["evaluation"][key] for key in ("shared_count", "not_finite_count"))
     if count < FEW_SAMPLES:
-        yield f"{_count(count, 'sample')} are few: take {FEW_SAMPLES}, better 300 to 500"
+        yield f"only {_count(count, 'sample')}: take {FEW_SAMPLES}, better 300 to 500"
     if duplicates > MANY_DUPLICATES_SHARE * count:
         yield f"{duplicates} of {count} samples repeat others"
     if shared:
@@ -180,7 +180,7 @@ def _remarks(comparison: Comparison | None, coverage: Mapping[str, Any]) -> Iter
             "quantised variants are flattered"
         )
     if broken:
-        yield f"{_count(broken, 'evaluation input')} make NaN or infinities in float32: left out"
+        yield f"NaN or infinities in float32 for {_count(broken, 'evaluation input')}: left out"
     yield from _odd_inputs(comparison) if comparison is not None else ()
     if comparison is not None and comparison.zero_tensors:
         names = ", ".join(map(repr, comparison.zero_tensors[:NAMED_COUNT]))

@@ -126,6 +126,7 @@ def test_classes_and_brightness_make_examples_of_bad_calibration_sets():
     images, labels = load_part("training")
     expected = images[np.isin(labels, [0, 1])][:40] * np.float32(0.5)
     assert np.array_equal(found.feeds["input"], expected)
+    assert found.labels is not None
     assert set(found.labels) == {0, 1}
     assert len(found.labels) == 40
 
