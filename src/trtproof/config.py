@@ -96,10 +96,16 @@ class DatasetConfig(Section, frozen=True):
 
 
 class CalibrateConfig(Section, frozen=True):
-    """The one data pass that ranges come from."""
+    """The data pass that ranges come from, and the one that they are compared with.
+
+    `check_count` is how many evaluation inputs are compared, null for all.
+    """
 
     batch: Positive
     threads: Positive
+    device: Literal["cpu", "cuda"]
+    check_count: Positive | None
+    harmful: Literal["stop", "warn"]
 
 
 class RecipeConfig(Section, frozen=True, rename={"pass_name": "pass"}):

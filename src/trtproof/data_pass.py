@@ -1,14 +1,15 @@
-"""The data pass: run the float32 graph on every calibration sample and count all its activations.
+"""The data pass: run the float32 graph on every sample of a split and count all its activations.
 
 The graph is run as exported, without ONNX Runtime's optimisation: fusion depends on which tensors
-are outputs, hence on how they are grouped here.
+are outputs, hence on how they are grouped here. Of what convolutions and matrix products read,
+which is what 8-bit precisions quantise, the size for each sample is kept too.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -16,15 +17,20 @@ import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from trtproof.backends.onnxruntime import Graph, open_graph
+from trtproof.backends.onnxruntime_library import Device
 from trtproof.calibration.coverage import Coverage
 from trtproof.calibration.files import Calibration
-from trtproof.calibration.histogram import Accumulator, Statistics
-from trtproof.data.base import Batch, Dataset
+from trtproof.calibration.histogram import Accumulator
+from trtproof.calibration.samples import Sizes, measure_sizes, order_samples
+from trtproof.data.arrays import first_samples
+from trtproof.data.base import Batch, Dataset, Split
+from trtproof.data.spread import spread
 from trtproof.errors import CalibrationError
 from trtproof.precision.dtypes import infer_bytes, infer_types
 from trtproof.precision.graph import batch_extent, copy_external_data, load_model
+from trtproof.precision.qdq_sites import CONVOLUTIONS, PRODUCTS
 from trtproof.progress import track
-from trtproof.tensor import Array
+from trtproof.tensor import Array, Feeds
 
 ACTIVATION_BYTES: Final = 256 << 20
 """Memory of the activations that one run returns.
@@ -45,43 +51,98 @@ class Plan:
     batch: int
 
 
-def collect(model: Path, dataset: Dataset, *, batch: int, threads: int) -> Calibration:
+@dataclass(frozen=True)
+class _Layout:
+    """Which tensors are told apart by sample, and how many samples a run takes for that."""
+
+    by_sample: frozenset[str]
+    batch: int
+
+
+@dataclass
+class _Found:
+    """What the passes found so far."""
+
+    coverage: Coverage
+    accumulators: dict[str, Accumulator] = field(default_factory=dict)
+    sizes: dict[str, list[Sizes]] = field(default_factory=dict)
+
+    def to_calibration(self) -> Calibration:
+        """Return it all; a tensor that never had a value is left out."""
+        tensors = {
+            name: item.statistics()
+            for name, item in sorted(self.accumulators.items())
+            if not item.is_empty
+        }
+        samples = order_samples(self.coverage.digests, self.sizes)
+        return Calibration(tensors, self.coverage.to_json(), samples)
+
+
+def collect(
+    model: Path,
+    dataset: Dataset,
+    *,
+    batch: int,
+    threads: int,
+    device: Device = "cpu",
+    split: Split = "calibration",
+) -> Calibration:
     """Return ranges and histograms of every float32 activation over all samples.
 
     The result depends on neither batch size, threads nor the order of the samples, as far as ONNX
     Runtime computes a sample's activations alike in each case (measured for its CPU kernels).
+    Evaluation samples may make NaN and infinities: these are left out of the histograms.
 
     Raises:
-        CalibrationError: no samples, or a NaN or an infinity: names the tensor and the sample.
+        CalibrationError: no samples, or a NaN or an infinity for a calibration sample: names the
+            tensor and the sample.
         ModelError: the model takes batches of a fixed size that does not divide the samples.
-        BackendError: ONNX Runtime cannot run it.
+        BackendError: ONNX Runtime cannot run it, or not on this device.
     """
-    if len(dataset) == 0:
-        message = "the calibration split has no samples; correct `dataset.calibration`"
-        raise CalibrationError(message)
+    _require_samples(dataset, split)
     graph = load_model(model, with_weights=False)
-    wanted = batch_extent(graph, wanted=batch, samples_count=len(dataset))
-    plan = plan_passes(graph, dataset, wanted)
-    coverage = Coverage(synthetic=dataset.synthetic)
-    tensors: dict[str, Statistics] = {}
+    plan = plan_passes(graph, dataset, batch)
+    found = _Found(Coverage(synthetic=dataset.synthetic))
     with tempfile.TemporaryDirectory(prefix="trtproof-calibrate-") as name:
         folder = Path(name)
         copy_external_data(graph, model.parent, folder)
         for position, group in enumerate(plan.groups):
             path = folder / f"pass{position}.onnx"
             computed = _write_with_outputs(graph, group, path)
-            opened = open_graph(path, threads=threads, optimized=False, outputs=computed)
-            title = f"calibrate, pass {position + 1} of {len(plan.groups)}"
-            batches = _batches(dataset, plan.batch, title, coverage if position == 0 else None)
-            tensors |= _collect_group(opened, group, input_names(graph), batches)
-    return Calibration(dict(sorted(tensors.items())), coverage.to_json())
+            opened = open_graph(
+                path, threads=threads, optimized=False, outputs=computed, device=device
+            )
+            one = _OnePass(opened, input_names(graph), group, is_strict=split == "calibration")
+            layout = one.find_layout(graph, dataset, plan.batch)
+            title = f"{split} samples, pass {position + 1} of {len(plan.groups)}"
+            coverage = found.coverage if position == 0 else None
+            one.run(_batches(dataset, layout.batch, title, coverage), layout.by_sample, found)
+    return found.to_calibration()
+
+
+def _require_samples(dataset: Dataset, split: Split) -> None:
+    if len(dataset) == 0:
+        raise CalibrationError(f"the {split} split has no samples; correct `dataset.{split}`")
+
+
+def choose_evaluation(model: Path, dataset: Dataset, count: int | None) -> Dataset:
+    """Return at most `count` samples of the evaluation split, evenly spread; None takes all.
+
+    A model of a fixed batch gets a multiple of it.
+    """
+    extent = batch_extent(load_model(model, with_weights=False), wanted=1, samples_count=0)
+    wanted = len(dataset) if count is None else min(count, len(dataset))
+    return spread(dataset, max(extent, wanted - wanted % extent))
 
 
 def plan_passes(graph: ModelProto, dataset: Dataset, batch: int) -> Plan:
     """Return passes that stay within ACTIVATION_BYTES and TENSORS_PER_PASS.
 
     Sizes come from shape inference at the first sample's shape; a tensor whose size is unknown
-    counts as the largest known one.
+    counts as the largest known one. A fixed batch is kept, whatever `batch` asks for.
+
+    Raises:
+        ModelError: the model takes batches of a fixed size that does not divide the samples.
     """
     extent = batch_extent(graph, wanted=1, samples_count=len(dataset))
     first = next(iter(dataset.batches(extent)))
@@ -92,7 +153,7 @@ def plan_passes(graph: ModelProto, dataset: Dataset, batch: int) -> Plan:
     groups = tuple(_group(sizes))
     fullest = max(sum(sizes[name] for name in group) for group in groups)
     fitting = max(1, ACTIVATION_BYTES // max(1, fullest))
-    return Plan(groups, batch if extent > 1 else min(batch, fitting))
+    return Plan(groups, extent if extent > 1 else min(batch, fitting))
 
 
 def _group(sizes: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
@@ -146,22 +207,71 @@ def _batches(dataset: Dataset, size: int, title: str, coverage: Coverage | None)
         yield batch
 
 
-def _collect_group(
-    opened: Graph, names: Sequence[str], inputs: Sequence[str], batches: Iterator[Batch]
-) -> dict[str, Statistics]:
-    """Return the statistics of one pass's tensors; a tensor that never had a value is left out.
+@dataclass(frozen=True)
+class _OnePass:
+    """One group of tensors; `is_strict` refuses what is not finite."""
 
-    Raises:
-        CalibrationError: a NaN or an infinity.
+    opened: Graph
+    inputs: Sequence[str]
+    names: Sequence[str]
+    is_strict: bool
+
+    def find_layout(self, graph: ModelProto, dataset: Dataset, batch: int) -> _Layout:
+        """Return which of the multiplied tensors grow with the number of samples.
+
+        Where one has them elsewhere than along its first axis, samples are run one at a time: then
+        all of it is one sample's. A model of a fixed batch cannot, and such tensors are left out.
+        """
+        multiplied = multiplied_tensors(graph)
+        names = [name for name in self.names if name in multiplied]
+        extent = batch_extent(graph, wanted=0, samples_count=len(dataset))
+        if extent:
+            arrays = self._compute(first_samples(dataset, extent))
+            led = [name for name in names if arrays[name].shape[:1] == (extent,)]
+            return _Layout(frozenset(led), batch)
+        one, two = (self._compute(first_samples(dataset, count)) for count in (1, 2))
+        growing = frozenset(name for name in names if one[name].shape != two[name].shape)
+        in_front = all(two[name].shape == (2, *one[name].shape[1:]) for name in growing)
+        return _Layout(growing, batch if in_front else 1)
+
+    def run(self, batches: Iterator[Batch], by_sample: Collection[str], found: _Found) -> None:
+        """Count all values of all batches.
+
+        Raises:
+            CalibrationError: a NaN or an infinity where that is refused.
+        """
+        accumulators = {name: Accumulator() for name in self.names}
+        sizes: dict[str, list[Sizes]] = {name: [] for name in by_sample}
+        for batch in batches:
+            arrays = self._compute(batch.feeds)
+            for name, accumulator in accumulators.items():
+                if not accumulator.add(arrays[name]):
+                    if self.is_strict:
+                        raise _not_finite(name, arrays[name], batch.indices)
+                    accumulator.add(arrays[name][np.isfinite(arrays[name])])
+            for name, rows in sizes.items():
+                rows.append(measure_sizes(arrays[name], len(batch.indices)))
+        found.accumulators |= accumulators
+        found.sizes |= sizes
+
+    def _compute(self, samples: Feeds) -> Feeds:
+        feeds = {name: samples[name] for name in self.inputs if name in samples}
+        return feeds | self.opened.run(feeds)
+
+
+def multiplied_tensors(graph: ModelProto) -> set[str]:
+    """Return the activations that convolutions and matrix products read; all, where there is none.
+
+    They are what 8-bit precisions quantise first, and what a calibration set is judged by.
     """
-    accumulators = {name: Accumulator() for name in names}
-    for batch in batches:
-        feeds = {name: batch.feeds[name] for name in inputs if name in batch.feeds}
-        arrays = feeds | opened.run(feeds)
-        for name, accumulator in accumulators.items():
-            if not accumulator.add(arrays[name]):
-                raise _not_finite(name, arrays[name], batch.indices)
-    return {name: item.statistics() for name, item in accumulators.items() if not item.is_empty}
+    activations = set(activation_names(graph))
+    read = {
+        name
+        for node in graph.graph.node
+        if node.op_type in CONVOLUTIONS | PRODUCTS
+        for name in node.input[:2]
+    }
+    return read & activations or activations
 
 
 def _not_finite(name: str, values: Array, indices: Sequence[int]) -> CalibrationError:

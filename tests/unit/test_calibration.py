@@ -26,7 +26,7 @@ from trtproof.artifacts import sha256_folder
 from trtproof.calibration import Calibration
 from trtproof.calibration import histogram as histogram_module
 from trtproof.calibration.histogram import BINS, Accumulator, Statistics, bin_edges, count_bins
-from trtproof.data_pass import collect
+from trtproof.data_pass import choose_evaluation, collect, multiplied_tensors
 from trtproof.errors import CalibrationError, InputError, MissingFileError, ModelError
 from trtproof.precision.graph import load_model
 from trtproof.tensor import Array, Feeds
@@ -322,3 +322,57 @@ def test_ranges_of_other_tensors_than_the_histograms_are_refused(tmp_path: Path)
     path.write_text(path.read_text().replace('"logits"', '"other"'))
     with pytest.raises(InputError, match="damaged"):
         Calibration.load(tmp_path)
+
+
+def heads_in_front() -> Example:
+    """Return a product whose first axis holds every sample's two heads."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "split"], ["heads"], name="split"),
+        helper.make_node("MatMul", ["heads", "w"], ["mixed"], name="mix"),
+        helper.make_node("Reshape", ["mixed", "join"], ["y"], name="join"),
+    ]
+    weights = {
+        "split": np.array([-1, 3]),
+        "w": np.eye(3, dtype=np.float32),
+        "join": np.array([-1, 6]),
+    }
+    proto = model(nodes, {"x": (TensorProto.FLOAT, ("batch", 6))}, {"y": ("batch", 6)}, weights)
+    return Example(proto, {"x": np.arange(72, dtype=np.float32).reshape(12, 6)})
+
+
+def test_sizes_are_those_of_each_sample_wherever_a_tensor_holds_the_batch(tmp_path: Path) -> None:
+    example = heads_in_front()
+    found = collect(example.write(tmp_path), dataset(example.feeds), batch=4, threads=1)
+    assert set(found.samples.sizes) == {"heads"}
+    assert sorted(found.samples.sizes["heads"][:, 0]) == example.feeds["x"].max(axis=1).tolist()
+
+
+def test_sizes_do_not_depend_on_batch_threads_or_order(tmp_path: Path) -> None:
+    example = residual_convolution()
+    path = example.write(tmp_path)
+    first = collect(path, dataset(example.feeds), batch=5, threads=1).samples
+    second = collect(path, dataset(reordered(example.feeds, 3)), batch=12, threads=2).samples
+    assert first.digests == second.digests
+    assert all(np.array_equal(first.sizes[name], second.sizes[name]) for name in first.sizes)
+    assert set(first.sizes) == multiplied_tensors(load_model(path))
+
+
+def test_evaluation_inputs_may_be_broken_and_are_told(tmp_path: Path) -> None:
+    example = residual_convolution()
+    feeds = poisoned(example, 7, np.nan)
+    path = example.write(tmp_path)
+    found = collect(path, dataset(feeds), batch=5, threads=1, split="evaluation")
+    assert len(found.samples.digests) == 12
+    assert len(found.samples.finite().digests) == 11
+    assert np.isfinite(found.ranges["input"]).all()
+
+
+def test_a_fixed_batch_gets_a_multiple_of_it_to_compare(tmp_path: Path) -> None:
+    example = fixed_batch(5)
+    path = example.write(tmp_path)
+    assert len(choose_evaluation(path, dataset(example.feeds), 7)) == 5
+    assert len(choose_evaluation(path, dataset(example.feeds), None)) == 10
+    free = residual_convolution()
+    (tmp_path / "free").mkdir()
+    chosen = choose_evaluation(free.write(tmp_path / "free"), dataset(free.feeds), 7)
+    assert len(chosen) == 7

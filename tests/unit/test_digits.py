@@ -118,3 +118,23 @@ def test_a_wrong_setting_is_an_error_that_names_it(settings, key):
 
 def test_no_file_decides_the_samples():
     assert list(FORMAT.files(make_config(), "calibration")) == []
+
+
+def test_classes_and_brightness_make_examples_of_bad_calibration_sets():
+    chosen = {"split": "training", "classes": [0, 1], "brightness": 0.5, "count": 40}
+    found = FORMAT.open(make_config(calibration=chosen), "calibration")
+    images, labels = load_part("training")
+    expected = images[np.isin(labels, [0, 1])][:40] * np.float32(0.5)
+    assert np.array_equal(found.feeds["input"], expected)
+    assert found.labels is not None
+    assert set(found.labels) == {0, 1}
+    assert len(found.labels) == 40
+
+
+@pytest.mark.parametrize(
+    ("option", "key"), [({"classes": []}, "classes"), ({"brightness": 0}, "brightness")]
+)
+def test_examples_without_samples_or_light_are_refused(option, key):
+    config = make_config(calibration={"split": "training"} | option)
+    with pytest.raises(ConfigError, match=rf"dataset\.calibration\.{key}"):
+        FORMAT.open(config, "calibration")

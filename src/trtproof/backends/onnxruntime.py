@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +25,15 @@ from trtproof.backends.host import (
     refuse_options,
 )
 from trtproof.backends.layers import read_layers
+from trtproof.backends.onnxruntime_library import (
+    CPU_PROVIDER,
+    Device,
+    errors_as_backend_error,
+    find_providers,
+    first_line,
+    library_errors,
+    require_provider,
+)
 from trtproof.backends.reasons import (
     ONNXRUNTIME_CPU_PRECISIONS,
     ONNXRUNTIME_CPU_REFUSALS,
@@ -41,14 +49,13 @@ if TYPE_CHECKING:
     from trtproof.models.base import ModelFiles
 
 PLAN_FILE: Final = "engine.onnx"
-CPU_PROVIDER: Final = "CPUExecutionProvider"
 LOG_ERRORS_ONLY: Final = 3
 TRANSIENT_SIGNS: Final = ("alloc", "memory", "resource")
 """Words of messages about a machine that ran out of something: another try may succeed."""
 
 
 class Graph:
-    """A float ONNX graph on the CPU, to compute outputs with (never to time)."""
+    """A float ONNX graph, to compute outputs with (never to time)."""
 
     def __init__(self, session: ort.InferenceSession, outputs: Sequence[str], model: Path) -> None:
         self._session = session
@@ -61,28 +68,36 @@ class Graph:
         Raises:
             BackendError: a feed is missing or has a wrong type or shape, or a kernel failed.
         """
-        with _errors_as_backend_error(f"running {self._model}"):
+        with errors_as_backend_error(f"running {self._model}"):
             values = self._session.run(self.outputs, dict(feeds))
         return dict(zip(self.outputs, values, strict=True))
 
 
 def open_graph(
-    model: Path, *, threads: int, optimized: bool = True, outputs: Sequence[str] | None = None
+    model: Path,
+    *,
+    threads: int,
+    optimized: bool = True,
+    outputs: Sequence[str] | None = None,
+    device: Device = "cpu",
 ) -> Graph:
-    """Return a graph on the CPU provider; `outputs` limits what it computes to these names.
+    """Return a graph on a device; `outputs` limits what it computes to these names.
 
     The session is made from the path, so that external data beside the model works. Turn
     `optimized` off where graph optimisation changes results (Q/DQ in half precision).
 
     Raises:
         MissingFileError: no such model.
-        BackendError: ONNX Runtime refuses the model, or it has no such output.
+        BackendError: ONNX Runtime refuses the model, it has no such output, or the device cannot
+            be had.
     """
     if not model.exists():
         raise MissingFileError(model, repair="run `dvc repro` to make it")
     options = _session_options(threads=threads, optimized=optimized)
-    with _errors_as_backend_error(f"opening {model}"):
-        session = _make_session(model, options)
+    providers = find_providers(device)
+    with errors_as_backend_error(f"opening {model}"):
+        session = _make_session(model, options, providers)
+    require_provider(session.get_providers(), device)
     known = [output.name for output in session.get_outputs()]
     for name in outputs or ():
         if name not in known:
@@ -103,7 +118,7 @@ class OnnxRuntimeRunner(HostRunner):
     def __init__(self, session: ort.InferenceSession, signature: Signature) -> None:
         super().__init__(signature)
         self._session = session
-        self._errors = _library_errors()
+        self._errors = library_errors()
         self._bindings: list[ort.IOBinding | None] = [None] * SLOTS
 
     def bind(self, slot: int, buffers: Feeds) -> None:
@@ -124,7 +139,7 @@ class OnnxRuntimeRunner(HostRunner):
         try:
             self._session.run_with_iobinding(self._bindings[slot])
         except self._errors as error:
-            raise BackendError(f"running the plan: {_first_line(error)}") from error
+            raise BackendError(f"running the plan: {first_line(error)}") from error
 
     def read(self, slot: int) -> Feeds:
         """Return copies of the slot's outputs."""
@@ -218,7 +233,7 @@ class OnnxRuntimeBackend:
         refuse_gpu_options(options)
         signature = load_signature(folder)
         session_options = _session_options(threads=options.threads, optimized=False)
-        with _errors_as_backend_error(f"opening {folder / plan}"):
+        with errors_as_backend_error(f"opening {folder / plan}"):
             session = _make_session(folder / plan, session_options)
         yield OnnxRuntimeEngine(
             session,
@@ -252,17 +267,19 @@ def _session_options(*, threads: int, optimized: bool) -> ort.SessionOptions:
     return options
 
 
-def _make_session(model: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+def _make_session(
+    model: Path, options: ort.SessionOptions, providers: Sequence[Any] = (CPU_PROVIDER,)
+) -> ort.InferenceSession:
     import onnxruntime as ort
 
-    return ort.InferenceSession(str(model), options, providers=[CPU_PROVIDER])
+    return ort.InferenceSession(str(model), options, providers=list(providers))
 
 
 def _optimize(model: Path, options: ort.SessionOptions) -> None:
     try:
         _make_session(model, options)
-    except _library_errors() as error:
-        text = _first_line(error)
+    except library_errors() as error:
+        text = first_line(error)
         if any(sign in text.lower() for sign in TRANSIENT_SIGNS):
             raise BackendError(f"optimising {model}: {text}") from error
         raise BuildFailedError(
@@ -270,30 +287,3 @@ def _optimize(model: Path, options: ort.SessionOptions) -> None:
             text=f"ONNX Runtime rejects {model}: {text}",
             repair="correct the recipe or the model; the operator and its types are in the message",
         ) from error
-
-
-@contextmanager
-def _errors_as_backend_error(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except _library_errors() as error:
-        raise BackendError(f"{doing}: {_first_line(error)}") from error
-
-
-@cache
-def _library_errors() -> tuple[type[Exception], ...]:
-    """Return every error class of the library (no common one) and what its wrapper raises."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    classes = [value for value in vars(state).values() if isinstance(value, type)]
-    return (
-        *(kind for kind in classes if issubclass(kind, Exception)),
-        ValueError,
-        RuntimeError,
-        MemoryError,
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""What the calibration samples were: how many, which, of what classes."""
+"""What the samples were: how many, which, of what classes, and which of them are in both splits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from trtproof.data.base import Batch, Label
+from trtproof.calibration.samples import Samples
+from trtproof.data.base import Batch, Dataset, Label
 from trtproof.tensor import Array
 
 
@@ -18,7 +19,9 @@ class Coverage:
 
     def __init__(self, *, synthetic: bool) -> None:
         self._synthetic = synthetic
-        self._digests: list[str] = []
+        self.digests: list[str] = []
+        """The samples' hashes, as they came."""
+
         self._classes: Counter[str] = Counter()
         self._is_labelled = True
 
@@ -26,7 +29,7 @@ class Coverage:
         """Count the samples of a batch."""
         for position in range(len(batch.indices)):
             sample = {name: array[position] for name, array in batch.feeds.items()}
-            self._digests.append(sha256_sample(sample))
+            self.digests.append(sha256_sample(sample))
         labels = _class_labels(batch.labels)
         self._is_labelled = self._is_labelled and labels is not None
         self._classes.update(labels or ())
@@ -37,15 +40,42 @@ class Coverage:
         `samples_sha256` covers the sorted hashes of all samples; `class_counts` is null where
         labels are not classes.
         """
-        ordered = sorted(self._digests)
+        ordered = sorted(self.digests)
         return {
             "schema": 1,
             "samples_count": len(ordered),
-            "samples_sha256": hashlib.sha256("\n".join(ordered).encode()).hexdigest(),
+            "samples_sha256": _sha256_all(ordered),
             "duplicates_count": len(ordered) - len(set(ordered)),
             "class_counts": dict(sorted(self._classes.items())) if self._is_labelled else None,
             "synthetic": self._synthetic,
         }
+
+
+def hash_samples(dataset: Dataset, batch: int) -> list[str]:
+    """Return the hash of every sample of a split, in its order."""
+    return [
+        sha256_sample({name: array[position] for name, array in part.feeds.items()})
+        for part in dataset.batches(batch)
+        for position in range(len(part.indices))
+    ]
+
+
+def describe_evaluation(
+    calibration: Samples, evaluation: Sequence[str], compared: Samples
+) -> dict[str, Any]:
+    """Return what coverage.json says of the evaluation inputs; `evaluation` are all their hashes.
+
+    `shared_count` is how many calibration samples are evaluation inputs too; `compared` are the
+    inputs that activations were compared on.
+    """
+    known = set(evaluation)
+    return {
+        "samples_count": len(evaluation),
+        "samples_sha256": _sha256_all(evaluation),
+        "compared_count": len(compared.digests),
+        "not_finite_count": len(compared.digests) - len(compared.finite().digests),
+        "shared_count": sum(digest in known for digest in calibration.digests),
+    }
 
 
 def sha256_sample(sample: dict[str, Array]) -> str:
@@ -56,6 +86,11 @@ def sha256_sample(sample: dict[str, Array]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _sha256_all(digests: Sequence[str]) -> str:
+    """Return one hash of many samples, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
 def _class_labels(labels: Sequence[Label] | None) -> list[str] | None:

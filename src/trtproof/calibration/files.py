@@ -1,10 +1,10 @@
-"""The calibrate stage's files: histograms.npz, ranges.json, coverage.json."""
+"""The calibrate stage's files: histograms.npz, ranges.json, coverage.json, float16.json."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,11 +12,14 @@ import numpy as np
 
 from trtproof import artifacts
 from trtproof.calibration.histogram import Statistics
+from trtproof.calibration.samples import Samples
 from trtproof.errors import CalibrationError, InputError
 
 HISTOGRAMS_FILE: Final = "histograms.npz"
 RANGES_FILE: Final = "ranges.json"
 COVERAGE_FILE: Final = "coverage.json"
+FLOAT16_FILE: Final = "float16.json"
+"""The range report of trtproof.precision.range_report; no stage reads it back."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,10 @@ class Calibration:
 
     tensors: Mapping[str, Statistics]
     coverage: Mapping[str, Any]
-    """Contents of coverage.json; see trtproof.calibration.coverage."""
+    """Contents of coverage.json; docs/calibration.md has the schema."""
+
+    samples: Samples = field(default_factory=Samples)
+    """What each sample did; in no file, so that it is empty after `load`."""
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:

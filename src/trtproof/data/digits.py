@@ -47,10 +47,16 @@ class _Options(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _SplitOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """`dataset.calibration` and `dataset.evaluation`: which part, and how many of its samples."""
+    """`dataset.calibration` and `dataset.evaluation`: which part, and how many of its samples.
+
+    `classes` takes the samples of some classes only, and `brightness` multiplies all pixels: for
+    examples of calibration sets that do not represent the evaluation inputs.
+    """
 
     split: Part
     count: Annotated[int, Meta(ge=1)] | None = None
+    classes: Annotated[list[Annotated[int, Meta(ge=0, le=9)]], Meta(min_length=1)] | None = None
+    brightness: Annotated[float, Meta(gt=0)] = 1.0
 
 
 class DigitsFormat:
@@ -70,9 +76,12 @@ class DigitsFormat:
         options = decode(_Options, config.options, key="dataset.options")
         chosen = decode(_SplitOptions, getattr(config, split), key=f"dataset.{split}")
         images, labels = load_part(chosen.split)
+        if chosen.classes is not None:
+            taken = np.isin(labels, chosen.classes)
+            images, labels = images[taken], [label for label in labels if label in chosen.classes]
         count = resolve_count(chosen.count, len(labels), key=f"dataset.{split}")
         return ArrayDataset(
-            feeds={options.input: images[:count]},
+            feeds={options.input: images[:count] * np.float32(chosen.brightness)},
             labels=labels[:count],
             preprocessing=PREPROCESSING,
             synthetic=config.synthetic,

@@ -61,6 +61,27 @@ def report_ranges(calibration: Calibration) -> dict[str, Rounding]:
     return {name: item for name, item in losses.items() if not item.is_lossless_in_range}
 
 
+def describe_float16(model: ModelProto, calibration: Calibration) -> dict[str, Any]:
+    """Return the range report: what float16 loses of each tensor, and which nodes to keep from it.
+
+    `activations` and `weights` have the tensors that lose anything, `keep_fp32` is what the fp16
+    pass keeps in float32 where its option of that name is "auto".
+    """
+    weights = {
+        tensor.name: round_array(numpy_helper.to_array(tensor))[1]
+        for tensor in model.graph.initializer
+        if tensor.data_type == TensorProto.FLOAT
+    }
+    lossy = {name: item for name, item in weights.items() if not item.is_lossless_in_range}
+    losses = report_ranges(calibration)
+    return {
+        "schema": 1,
+        "activations": {name: item.to_json() for name, item in losses.items()},
+        "weights": {name: item.to_json() for name, item in sorted(lossy.items())},
+        "keep_fp32": nodes_to_keep(model, calibration),
+    }
+
+
 def find_kept(model: ModelProto, option: Any, calibration: Calibration | None) -> dict[str, str]:
     """Return node -> why it shall stay in float32, by the option `keep_fp32`.
 

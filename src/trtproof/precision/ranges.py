@@ -66,7 +66,8 @@ def mse_range(statistics: Statistics, grid: Grid) -> float:
 def _squared_error(values: Floats, counts: NDArray[np.int64], end: float, grid: Grid) -> float:
     scale = end / grid.largest
     restored = grid.round(values / scale).astype(np.float64) * scale
-    return float(counts @ np.square(values - restored))
+    # Not a product of vectors: BLAS sums in an order that depends on its number of threads.
+    return float(np.sum(counts * np.square(values - restored)))
 
 
 def entropy_range(statistics: Statistics) -> float:

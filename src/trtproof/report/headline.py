@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trtproof.measure.verdict import Word
+from trtproof.report.calibration import calibration_warnings
 from trtproof.report.cells import NOT_MEASURED, Facts, format_number
 from trtproof.report.figures import NotMeasured, Timing
 from trtproof.report.findings import Findings, Run, VariantFindings
@@ -75,6 +76,7 @@ def make_warnings(findings: Findings) -> list[str]:
         *warnings,
         *_origin_warnings(findings),
         *_graph_warnings(findings),
+        *calibration_warnings(findings),
         *_noise_warnings(findings),
     ]
 

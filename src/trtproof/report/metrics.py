@@ -15,6 +15,7 @@ from typing import Any, Final
 from trtproof.measure.quantiles import Quantile
 from trtproof.measure.ratios import Bounds
 from trtproof.measure.verdict import Verdict
+from trtproof.report.calibration_figures import calibration_figures, is_calibrated
 from trtproof.report.comparisons import WALL_P99, Comparisons
 from trtproof.report.engine_figures import engine_figures
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
@@ -33,7 +34,8 @@ DIGITS: Final = 5
 BYTES_PER_MIB: Final = 1024 * 1024
 
 Metrics = dict[str, Any]
-"""One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}], [outputs]}."""
+"""One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}], [outputs],
+[calibration: {...}]}."""
 
 
 def make_metrics(findings: Findings) -> dict[str, Metrics]:
@@ -73,6 +75,9 @@ def _of_variant(variant: VariantFindings, findings: Findings) -> Metrics:
         if variant is not findings.reference and not isinstance(differences, NotMeasured):
             outputs = _outputs(differences)
             metrics |= {"outputs": outputs} if outputs else {}
+    if is_calibrated(variant.config.recipe, findings.settings.recipes):
+        calibration = _rounded(calibration_figures(findings.calibration))
+        metrics |= {"calibration": calibration} if calibration else {}
     return metrics
 
 

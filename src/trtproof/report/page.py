@@ -10,6 +10,11 @@ from markupsafe import Markup
 
 from trtproof import artifacts
 from trtproof.report import pictures, scenario_tables, score_tables, tables, theme, timing_tables
+from trtproof.report.calibration import (
+    calibration_facts,
+    calibration_table,
+    calibration_title,
+)
 from trtproof.report.cells import NOT_MEASURED, Facts, colour_of
 from trtproof.report.engines import show_engines
 from trtproof.report.figures import NotMeasured
@@ -73,6 +78,8 @@ def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "engines": show_engines(findings, facts),
         "imports": show_imports(findings.imports),
         "audit_table": tables.audit_table(findings),
+        "calibration_title": calibration_title(findings),
+        "calibration_table": calibration_table(findings),
         "variants": _variant_rows(findings),
         "environment": _environment(findings),
         "elsewhere": elsewhere_text(findings),
@@ -149,14 +156,5 @@ def _environment(findings: Findings) -> Sequence[tuple[str, Mapping[str, Any]]]:
     if isinstance(findings.calibration, NotMeasured):
         groups.append(("Calibration samples", {NOT_MEASURED: findings.calibration.reason}))
     else:
-        groups.append(("Calibration samples", _calibration_facts(findings.calibration)))
+        groups.append(("Calibration samples", calibration_facts(findings.calibration)))
     return groups
-
-
-def _calibration_facts(coverage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the facts with the classes' counts on one line."""
-    counts = coverage.get("class_counts")
-    if not isinstance(counts, Mapping):
-        return flatten(coverage)
-    line = ", ".join(f"{name}: {count}" for name, count in counts.items())
-    return flatten({**coverage, "class_counts": line})
