@@ -21,6 +21,7 @@ from trtproof.calibration.exchangeability import (
     measure_exceedance,
     shared_tensors,
 )
+from trtproof.calibration.histogram import Statistics
 from trtproof.calibration.samples import LARGEST, Sizes
 from trtproof.precision.range_report import MASK_MAGNITUDE
 from trtproof.precision.regret import (
@@ -145,11 +146,7 @@ def compare(
         for name in sorted(names)
         if name in calibration.tensors and name in evaluation.tensors
     }
-    measured = {
-        name: pair
-        for name, pair in known.items()
-        if max(item.largest for item in pair) < MASK_MAGNITUDE and pair[1].largest > 0
-    }
+    measured = {name: pair for name, pair in known.items() if _is_measured(*pair)}
     if not measured:
         return None
     first, second = calibration.samples, evaluation.samples.finite()
@@ -175,6 +172,11 @@ def compare(
         )
     zero = [name for name, pair in known.items() if pair[0].largest == pair[1].largest == 0]
     return Comparison(tensors, exceedance, zero)
+
+
+def _is_measured(seen: Statistics, other: Statistics) -> bool:
+    """Say whether a tensor holds values to keep for the evaluation inputs, and no mask."""
+    return other.largest > 0 and max(seen.largest, other.largest) < MASK_MAGNITUDE
 
 
 def _usual_largest(sizes: Sizes | None, largest: float) -> float:
