@@ -163,9 +163,9 @@ def test_a_cuda_graph_on_a_cpu_is_a_wrong_setting(tmp_path: Path) -> None:
         (CPU, "fp32", None),
         (CPU, "fp16", None),
         (CPU, "int8_cpu", None),
-        (CPU, "int8", "not_timed_here"),
-        (CPU, "fp8", "not_timed_here"),
-        (CPU, "bf16", "no_kernels"),
+        (CPU, "int8_fp16", None),
+        (CPU, "fp8", None),
+        (CPU, "bf16", None),
         (CPU, "int2", "unknown_precision"),
     ],
 )

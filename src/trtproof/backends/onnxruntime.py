@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,11 +25,12 @@ from trtproof.backends.host import (
     refuse_options,
 )
 from trtproof.backends.layers import read_layers
-from trtproof.backends.reasons import (
-    ONNXRUNTIME_CPU_PRECISIONS,
-    ONNXRUNTIME_CPU_REFUSALS,
-    missing_backend,
+from trtproof.backends.onnxruntime_errors import (
+    errors_as_backend_error,
+    first_line,
+    library_errors,
 )
+from trtproof.backends.reasons import ONNXRUNTIME_CPU_PRECISIONS, missing_backend, not_timed
 from trtproof.errors import BackendError, BuildFailedError, MissingFileError
 from trtproof.reason import Reason
 from trtproof.tensor import Array, Feeds, Signature
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from trtproof.models.base import ModelFiles
 
 PLAN_FILE: Final = "engine.onnx"
+OPTIMIZED: Final = "onnxruntime"
+"""The executor of precision records whose graphs may be optimised, and hence timed."""
+
 CPU_PROVIDER: Final = "CPUExecutionProvider"
 LOG_ERRORS_ONLY: Final = 3
 TRANSIENT_SIGNS: Final = ("alloc", "memory", "resource")
@@ -61,7 +64,7 @@ class Graph:
         Raises:
             BackendError: a feed is missing or has a wrong type or shape, or a kernel failed.
         """
-        with _errors_as_backend_error(f"running {self._model}"):
+        with errors_as_backend_error(f"running {self._model}"):
             values = self._session.run(self.outputs, dict(feeds))
         return dict(zip(self.outputs, values, strict=True))
 
@@ -81,7 +84,7 @@ def open_graph(
     if not model.exists():
         raise MissingFileError(model, repair="run `dvc repro` to make it")
     options = _session_options(threads=threads, optimized=optimized)
-    with _errors_as_backend_error(f"opening {model}"):
+    with errors_as_backend_error(f"opening {model}"):
         session = _make_session(model, options)
     known = [output.name for output in session.get_outputs()]
     for name in outputs or ():
@@ -103,7 +106,7 @@ class OnnxRuntimeRunner(HostRunner):
     def __init__(self, session: ort.InferenceSession, signature: Signature) -> None:
         super().__init__(signature)
         self._session = session
-        self._errors = _library_errors()
+        self._errors = library_errors()
         self._bindings: list[ort.IOBinding | None] = [None] * SLOTS
 
     def bind(self, slot: int, buffers: Feeds) -> None:
@@ -124,7 +127,7 @@ class OnnxRuntimeRunner(HostRunner):
         try:
             self._session.run_with_iobinding(self._bindings[slot])
         except self._errors as error:
-            raise BackendError(f"running the plan: {_first_line(error)}") from error
+            raise BackendError(f"running the plan: {first_line(error)}") from error
 
     def read(self, slot: int) -> Feeds:
         """Return copies of the slot's outputs."""
@@ -161,13 +164,13 @@ class OnnxRuntimeBackend:
     name = "onnxruntime"
 
     def unavailable(self, facts: Facts, precision: str) -> Reason | None:
-        """Return why this precision cannot be measured with ONNX Runtime here."""
+        """Return why this precision cannot be computed with ONNX Runtime here."""
         missing = missing_backend(
             facts, title="ONNX Runtime", install="pip install 'trtproof[cpu]'"
         )
         if missing is not None or precision in ONNXRUNTIME_CPU_PRECISIONS:
             return missing
-        return ONNXRUNTIME_CPU_REFUSALS.get(precision) or Reason(
+        return Reason(
             code="unknown_precision",
             text=f"nothing is known of {precision} on ONNX Runtime's CPU provider",
             repair=f"take one of {', '.join(ONNXRUNTIME_CPU_PRECISIONS)}",
@@ -176,14 +179,18 @@ class OnnxRuntimeBackend:
     def compile(self, model: ModelFiles, spec: BuildSpec, out: Path) -> CompileRecord:
         """Write the model optimised for this CPU as engine.onnx.
 
+        A graph that is not computed truthfully so is written as it is, and is not timed.
+
         Raises:
             BuildFailedError: ONNX Runtime cannot run the graph.
             BackendError: out of memory.
             ConfigError: an unknown build option is set.
         """
+        refuse_options(self.name, spec.options)
+        if spec.executor != OPTIMIZED:
+            return _compile_as_written(model, spec, out / PLAN_FILE)
         import onnxruntime as ort
 
-        refuse_options(self.name, spec.options)
         plan = out / PLAN_FILE
         options = _session_options(threads=1, optimized=True)
         options.optimized_model_filepath = str(plan)
@@ -218,7 +225,7 @@ class OnnxRuntimeBackend:
         refuse_cuda_graph(options)
         signature = load_signature(folder)
         session_options = _session_options(threads=options.threads, optimized=False)
-        with _errors_as_backend_error(f"opening {folder / plan}"):
+        with errors_as_backend_error(f"opening {folder / plan}"):
             session = _make_session(folder / plan, session_options)
         yield OnnxRuntimeEngine(
             session,
@@ -233,6 +240,26 @@ class OnnxRuntimeBackend:
 
 
 BACKEND = OnnxRuntimeBackend()
+
+
+def _compile_as_written(model: ModelFiles, spec: BuildSpec, plan: Path) -> CompileRecord:
+    """Write the graph as its precision record's executor computes it.
+
+    Raises:
+        BuildFailedError: ONNX Runtime cannot run the graph.
+        BackendError: this ONNX Runtime computes such graphs wrongly.
+    """
+    from trtproof.precision.executors import write_prepared
+
+    version = library_version()
+    write_prepared(model.onnx, spec.executor, plan, version=version)
+    _optimize(plan, _session_options(threads=1, optimized=False))
+    return CompileRecord(
+        plan=plan.name,
+        facts={"provider": CPU_PROVIDER, "executor": spec.executor, "version": version},
+        log=f"onnxruntime {version}, {CPU_PROVIDER}: the graph as {spec.executor} computes it\n",
+        untimed=not_timed(spec.precision),
+    )
 
 
 def _session_options(*, threads: int, optimized: bool) -> ort.SessionOptions:
@@ -261,8 +288,8 @@ def _make_session(model: Path, options: ort.SessionOptions) -> ort.InferenceSess
 def _optimize(model: Path, options: ort.SessionOptions) -> None:
     try:
         _make_session(model, options)
-    except _library_errors() as error:
-        text = _first_line(error)
+    except library_errors() as error:
+        text = first_line(error)
         if any(sign in text.lower() for sign in TRANSIENT_SIGNS):
             raise BackendError(f"optimising {model}: {text}") from error
         raise BuildFailedError(
@@ -270,30 +297,3 @@ def _optimize(model: Path, options: ort.SessionOptions) -> None:
             text=f"ONNX Runtime rejects {model}: {text}",
             repair="correct the recipe or the model; the operator and its types are in the message",
         ) from error
-
-
-@contextmanager
-def _errors_as_backend_error(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except _library_errors() as error:
-        raise BackendError(f"{doing}: {_first_line(error)}") from error
-
-
-@cache
-def _library_errors() -> tuple[type[Exception], ...]:
-    """Return every error class of the library (no common one) and what its wrapper raises."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    classes = [value for value in vars(state).values() if isinstance(value, type)]
-    return (
-        *(kind for kind in classes if issubclass(kind, Exception)),
-        ValueError,
-        RuntimeError,
-        MemoryError,
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
