@@ -122,6 +122,8 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
     runtime = sources.registered("backend", "onnxruntime")
     source = sources.registered("model source", params.model.source)
 
+    studied = sorted({params.recipes[name].pass_name for name in params.sensitivity.recipes})
+
     def code(stage: str, *others: Any) -> Entry:
         return sources.entry(sources.stage(stage, *others))
 
@@ -135,6 +137,11 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
             name: code("convert", sources.registered("precision pass", name)) for name in passes
         },
         "audit": code("audit", runtime, *scorers),
+        "sensitivity": code(
+            "sensitivity",
+            runtime,
+            *(sources.registered("precision pass", name) for name in studied),
+        ),
         "build": builds,
         "benchmark": code("benchmark", *registered.values()),
         "evaluate": {

@@ -18,6 +18,7 @@ from trtproof.data import FORMATS
 from trtproof.model_check import check_model, check_profile, wrong
 from trtproof.models import SOURCES
 from trtproof.precision import PASSES
+from trtproof.recipe_check import check_sensitivity
 from trtproof.registry import Registry
 from trtproof.scoring import SCORERS
 
@@ -264,6 +265,7 @@ CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_model,
     check_dataset,
     check_recipes,
+    check_sensitivity,
     check_variants,
     check_reference,
     check_batches,

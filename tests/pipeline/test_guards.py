@@ -32,7 +32,7 @@ def listed_params(entry: dict[str, Any]) -> tuple[set[str], set[str]]:
     sections, inputs = set(), set()
     for item in entry.get("params", []):
         if isinstance(item, str):
-            sections.add(item)
+            sections.add(item.replace("{item}", "{key}"))  # of a list, and of a mapping
         else:
             inputs.update(item.get("metrics/inputs.json", []))
     return sections, inputs

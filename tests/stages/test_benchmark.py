@@ -116,6 +116,7 @@ def test_a_variant_that_is_not_here_is_recorded_with_its_reason(project: EngineP
 def test_a_variant_whose_time_would_mislead_is_not_timed(project: EngineProject) -> None:
     stated = {"schema": 1, "precision": "int8", "executor": "onnxruntime-unoptimized"}
     project.variant("second")["backend"] = "onnxruntime"
+    project.variant("second")["build"]["options"] = {}
     project.write()
     build.main("first")
     artifacts.write_json(artifacts.EXPORT / "record.json", stated)

@@ -44,6 +44,30 @@ OPTIONS: Final = ("method", "percentile", "exclude", "quantizer")
 REPAIR: Final = "correct the recipe in conf/recipe/ and run `trtproof compose`"
 
 
+@dataclass(frozen=True)
+class Range:
+    """The range of one activation."""
+
+    end: float
+    """The magnitude that the grid's largest value stands for, at most."""
+
+    scale: float
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A float32 graph, where it will be quantised, and the range of every activation there."""
+
+    graph: ModelProto
+    sites: Sites
+    ranges: Mapping[str, Range]
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """Return activation -> its scale."""
+        return {tensor: item.scale for tensor, item in self.ranges.items()}
+
+
 @dataclass
 class ExplicitPass:
     """Quantise a graph to one grid; see `PrecisionPass`.
@@ -65,6 +89,30 @@ class ExplicitPass:
         self, model: Path, out: Path, calibration: Calibration | None, options: Mapping[str, Any]
     ) -> PrecisionRecord:
         """Write the quantised model to `out`; see `PrecisionPass`."""
+        planned = self.plan(model, calibration, options)
+        graph, sites = planned.graph, planned.sites
+        inserted = insert(graph, sites, planned.scales, self.grid)
+        record = PrecisionRecord(
+            precision=self.precision,
+            executor=self.executor,
+            dtypes=count_dtypes(graph),
+            kept=sites.kept,
+            scales=inserted.scales,
+            rounding=_rounding(inserted),
+            warnings=list(_warnings(sites, planned.ranges, inserted, self.grid)),
+        )
+        save_model(graph, out)
+        check_model(out)
+        return record
+
+    def plan(
+        self, model: Path, calibration: Calibration | None, options: Mapping[str, Any]
+    ) -> Planned:
+        """Return what will be quantised, with which scales, in a graph that is as yet float32.
+
+        Raises:
+            As the pass itself.
+        """
         settings = _read_settings(options, self.precision, self.methods)
         if calibration is None:
             raise CalibrationError(
@@ -75,20 +123,7 @@ class ExplicitPass:
         sites = find_sites(graph, operators=self.operators, exclude=settings.exclude)
         _keep_unfit_weights(graph, sites, self.grid)
         ranges = _find_ranges(graph, sites, calibration, settings, self.grid)
-        scales = {tensor: item.scale for tensor, item in ranges.items()}
-        inserted = insert(graph, sites, scales, self.grid)
-        record = PrecisionRecord(
-            precision=self.precision,
-            executor=self.executor,
-            dtypes=count_dtypes(graph),
-            kept=sites.kept,
-            scales=inserted.scales,
-            rounding=_rounding(inserted),
-            warnings=list(_warnings(sites, ranges, inserted, self.grid)),
-        )
-        save_model(graph, out)
-        check_model(out)
-        return record
+        return Planned(graph, sites, ranges)
 
     def _load(self, model: Path, settings: Settings) -> ModelProto:
         graph = load_model(model)
@@ -107,14 +142,6 @@ class Settings:
     method: str
     percentile: float
     exclude: frozenset[str]
-
-
-@dataclass(frozen=True)
-class _Range:
-    end: float
-    """The magnitude that the grid's largest value stands for, at most."""
-
-    scale: float
 
 
 def _read_settings(options: Mapping[str, Any], precision: str, methods: Sequence[str]) -> Settings:
@@ -181,7 +208,7 @@ def _keep_unfit_weights(graph: ModelProto, sites: Sites, grid: Grid) -> None:
 
 def _find_ranges(
     graph: ModelProto, sites: Sites, calibration: Calibration, settings: Settings, grid: Grid
-) -> dict[str, _Range]:
+) -> dict[str, Range]:
     """Return the range of every activation.
 
     Nodes that read one beyond float16 are kept, and sums with one that is zero in every sample.
@@ -189,7 +216,7 @@ def _find_ranges(
     Raises:
         CalibrationError: a tensor has no range, or one that no scale can stand for.
     """
-    ranges: dict[str, _Range] = {}
+    ranges: dict[str, Range] = {}
     for tensor in dict.fromkeys(sites.activations.values()):
         positions = [key[0] for key, name in sites.activations.items() if name == tensor]
         readers = [graph.graph.node[position] for position in positions]
@@ -208,7 +235,7 @@ def _find_ranges(
         )
         scale = find_scale(tensor, end, grid)
         if scale is not None:
-            ranges[tensor] = _Range(end, scale)
+            ranges[tensor] = Range(end, scale)
         else:
             problem = f"the range of {tensor!r} ({end:.3g}) is beyond float16"
             _keep(graph, sites, positions, problem)
@@ -242,7 +269,7 @@ def _rounding(inserted: Inserted) -> dict[str, dict[str, int]]:
 
 
 def _warnings(
-    sites: Sites, ranges: Mapping[str, _Range], inserted: Inserted, grid: Grid
+    sites: Sites, ranges: Mapping[str, Range], inserted: Inserted, grid: Grid
 ) -> Iterator[str]:
     for tensor, item in sorted(ranges.items()):
         used = item.end / (item.scale * grid.largest)
