@@ -20,7 +20,7 @@ from trtproof.report.metrics import drop_name, round_significant
 
 INPUTS = Inputs()
 INT8 = "onnxruntime-int8_cpu"
-UNITS = {"ms", "s", "pct", "pp", "mib", "ips", "ratio", "count"}
+UNITS = {"ms", "s", "pct", "pp", "mib", "ips", "ratio", "count", "db"}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_numbers_have_five_significant_digits(made):
 
 
 def test_device_figures_lie_under_the_slug_and_scores_do_not(made):
-    assert set(made[INT8]) == {"schema", "status", SLUG, "scores"}
+    assert set(made[INT8]) == {"schema", "status", SLUG, "scores", "ladder"}
     assert "latency_b1_ms" in made[INT8][SLUG]
     assert "top1_pct" in made[INT8]["scores"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig
 from trtproof.hardware import Hardware
@@ -15,6 +15,9 @@ from trtproof.report.comparisons import Comparisons
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.scenarios import Scenarios
 from trtproof.scoring.difference import TensorDifference
+
+if TYPE_CHECKING:
+    from trtproof.report.ladder import Step
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ class Findings:
     audits: Sequence[Audit | NotMeasured]
     calibration: Mapping[str, Any] | NotMeasured
     sources: Sequence[Path] = field(default_factory=tuple)
+    ladder: Sequence[Step] | NotMeasured = field(default_factory=tuple)
 
     @property
     def reference(self) -> VariantFindings:

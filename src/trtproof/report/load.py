@@ -15,6 +15,7 @@ from trtproof.hardware import load_hardware
 from trtproof.report.evaluated import Evaluation, compare_scores, load_evaluation
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Audit, Findings, Plan, Scores, Settings, VariantFindings
+from trtproof.report.ladder import build_ladder
 from trtproof.report.sources import Sources, reason_text
 from trtproof.report.timed import NOT_RECORDED, Made, Timed, load_timed
 from trtproof.sidecar import SIDECAR_FILE, EngineRecord, read_record
@@ -53,6 +54,7 @@ def load_findings(settings: Settings) -> Findings:
         selection=timed.selection,
         audits=[_load_audit(recipe, sources) for recipe in settings.recipes],
         calibration=_load_calibration(sources),
+        ladder=build_ladder(settings, evaluations, sources),
         sources=sources.paths,
     )
 

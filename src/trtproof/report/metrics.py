@@ -17,13 +17,15 @@ from trtproof.measure.verdict import Verdict
 from trtproof.report.comparisons import Comparisons
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Scores, VariantFindings
+from trtproof.report.ladder import path_figures
 from trtproof.report.scenarios import Load, Scenarios
 
 DIGITS: Final = 5
 BYTES_PER_MIB: Final = 1024 * 1024
 
 Metrics = dict[str, Any]
-"""One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}]}."""
+"""One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}], [ladder: {...}]};
+the ladder is step -> figures, see trtproof.report.ladder."""
 
 
 def make_metrics(findings: Findings) -> dict[str, Metrics]:
@@ -59,7 +61,14 @@ def _of_variant(variant: VariantFindings, findings: Findings) -> Metrics:
         metrics[findings.hardware.slug] = on_device
     if isinstance(variant.scores, Scores):
         metrics["scores"] = _scores(variant.scores, variant is findings.reference)
-    return metrics
+    return metrics | _ladder(variant, findings)
+
+
+def _ladder(variant: VariantFindings, findings: Findings) -> Metrics:
+    figures = path_figures(findings.ladder, (variant.name, variant.config.recipe))
+    return (
+        {"ladder": {step: _rounded(values) for step, values in figures.items()}} if figures else {}
+    )
 
 
 def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:

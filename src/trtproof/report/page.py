@@ -15,6 +15,7 @@ from trtproof.report.cells import NOT_MEASURED, Facts, colour_of
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
 from trtproof.report.headline import fastest_variant, make_tiles, make_warnings
+from trtproof.report.ladder_tables import ladder_table
 from trtproof.report.session_texts import (
     answers_text,
     control_text,
@@ -68,6 +69,7 @@ def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "difference_table": tables.difference_table(findings),
         "plan_table": tables.plan_table(findings, facts),
         "audit_table": tables.audit_table(findings),
+        "ladder_table": ladder_table(findings.ladder),
         "load_table": scenario_tables.load_table(findings, facts),
         "sustained_table": scenario_tables.sustained_table(findings, facts),
         "cold_table": scenario_tables.cold_table(findings, facts),
