@@ -19,6 +19,10 @@ from trtproof.config import DatasetConfig, ModelConfig, Params
 from trtproof.errors import ConfigError, InputError
 from trtproof.file_cache import FOLDER
 from trtproof.input_sources import SPLITS, Entry, InputSources, Split
+from trtproof.source_keys import Module
+
+BUILTIN = "builtin"
+"""The quantizer that every explicit pass has; the others are keyed where a recipe names them."""
 
 REMEMBERED_PARITIES = 16
 """Calibration sets whose first batch's hash is kept, for going back and forth between settings."""
@@ -133,14 +137,12 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
     return {
         "export": code("export", source),
         "calibrate": code("calibrate"),
-        "convert": {
-            name: code("convert", sources.registered("precision pass", name)) for name in passes
-        },
+        "convert": {name: code("convert", *pass_modules(sources, params, name)) for name in passes},
         "audit": code("audit", runtime, *scorers),
         "sensitivity": code(
             "sensitivity",
             runtime,
-            *(sources.registered("precision pass", name) for name in studied),
+            *(module for name in studied for module in pass_modules(sources, params, name)),
         ),
         "build": builds,
         "benchmark": code("benchmark", *registered.values()),
@@ -149,6 +151,16 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
         },
         "report": code("report", *scorers),
     }
+
+
+def pass_modules(sources: InputSources, params: Params, name: str) -> list[Module]:
+    """Return a pass's module and those of the quantizers that its recipes name."""
+    recipes = [recipe for recipe in params.recipes.values() if recipe.pass_name == name]
+    named = {str(recipe.options.get("quantizer", BUILTIN)) for recipe in recipes} - {BUILTIN}
+    return [
+        sources.registered("precision pass", name),
+        *(sources.registered("quantizer", quantizer) for quantizer in sorted(named)),
+    ]
 
 
 def _parity_entry(
