@@ -84,7 +84,7 @@ def products() -> Example:
 
 
 def resizes() -> Example:
-    """A Resize by scales, one by sizes that a Shape gives, and one of a region."""
+    """A Resize by scales, and one by sizes that a Shape gives."""
     nodes = [
         conv("input", "w", "c", pads=PADS),
         node("Resize", "c - scales", "large", mode="linear"),
@@ -92,8 +92,7 @@ def resizes() -> Example:
         node("Slice", "shape zero two", "head"),
         node("Concat", "head sides", "sizes", axis=0),
         node("Resize", "large - - sizes", "small", mode="nearest"),
-        node("Resize", "small region scales", "cut", coordinate_transformation_mode=CUT),
-        conv("cut", "w", "output", pads=PADS),
+        conv("small", "w", "output", pads=PADS),
     ]
     weights = {
         "w": normal(16, 16, 3, 3, scale=0.1),
@@ -101,12 +100,8 @@ def resizes() -> Example:
         "zero": np.array([0]),
         "two": np.array([2]),
         "sides": np.array([8, 8]),
-        "region": np.array([0, 0, 0.1, 0.1, 1, 1, 0.9, 0.9], np.float32),
     }
-    return images(nodes, weights, ("batch", 16, 16, 16))
-
-
-CUT = "tf_crop_and_resize"
+    return images(nodes, weights, SAME)
 
 
 def casts() -> Example:
