@@ -159,8 +159,7 @@ def audit(
     before, after = _open_both(comparison)
     errors = {name: OutputError() for name in after.outputs}
     tally = _Tally(scorers)
-    total = -(-count // extent)
-    for item in track(dataset.batches(extent), title="audit", total=total):
+    for item in track(dataset.batches(extent), title="audit", total=-(-count // extent)):
         reference, converted = before.run(item.feeds), after.run(item.feeds)
         kept.add(converted, item)
         for name, error in errors.items():
