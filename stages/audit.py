@@ -1,13 +1,13 @@
 """Compare one recipe's graph with the fp32 export on the evaluation split, without its hardware.
 
-Writes artifacts/audit/<recipe>/audit.json: the error of every output, and the task's scores where
-samples are labelled.
+Writes artifacts/audit/<recipe>/: audit.json with the error of every output, and the task's scores
+where samples are labelled; outputs.npz, the first samples' outputs for the report's ladder.
 """
 
 from __future__ import annotations
 
 from trtproof import artifacts, data, inputs, stage
-from trtproof.audit import AUDIT_FILE, Comparison, audit
+from trtproof.audit import AUDIT_FILE, OUTPUTS_FILE, Comparison, Kept, audit
 from trtproof.config import EvaluateConfig, load_section
 from trtproof.models.base import load_files
 from trtproof.precision.base import RECORD_FILE
@@ -31,11 +31,13 @@ def main(recipe: str) -> None:
     )
     scorers = {name: load_scorer(name) for name in config.scorers}
     dataset = data.open_split("evaluation")
-    found = audit(comparison, dataset, batch=config.batch, scorers=scorers)
+    kept = Kept(config.keep_outputs)
+    found = audit(comparison, dataset, batch=config.batch, scorers=scorers, kept=kept)
     stated = {name: record[name] for name in ("precision", "executor")}
 
     with artifacts.replace_folder(artifacts.audit(recipe)) as folder:
         artifacts.write_json(folder / AUDIT_FILE, {"schema": 1, "recipe": recipe} | stated | found)
+        kept.write(folder / OUTPUTS_FILE)
 
 
 if __name__ == "__main__":

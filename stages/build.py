@@ -35,7 +35,8 @@ def main(variant: str) -> None:
         record = build_plan(request, folder)
         write_record(folder, record)
     if record.reason:
-        note(f"{variant} is {record.status}: {record.reason.text}; {record.reason.repair}")
+        said = record.reason.text if record.plan else f"{record.status}: {record.reason.text}"
+        note(f"{variant} is {said}; {record.reason.repair}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main(variant: str) -> None:
     built = artifacts.build(variant)
     record = read_record(built)
     with artifacts.replace_folder(artifacts.evaluate(variant)) as folder:
-        if record.status != "built":
+        if record.plan is None:
             described = evaluation.describe_record(record)
             artifacts.write_json(folder / evaluation.SCORES_FILE, described)
             return

@@ -28,7 +28,7 @@ def main() -> None:
         hardware, inputs = probe(params.target), make_inputs(params)
         artifacts.write_json(artifacts.HARDWARE, hardware.to_json())
         artifacts.write_json(artifacts.INPUTS, inputs)
-    remove_leftovers(recipes=params.recipes, variants=params.variants)
+    remove_leftovers(params.recipes, params.variants, studied=params.sensitivity.recipes)
 
 
 if __name__ == "__main__":

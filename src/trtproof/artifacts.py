@@ -42,6 +42,11 @@ def audit(recipe: str) -> Path:
     return ROOT / "audit" / recipe
 
 
+def sensitivity(recipe: str) -> Path:
+    """Return the folder of a recipe's ranking of layers."""
+    return ROOT / "sensitivity" / recipe
+
+
 def build(variant: str) -> Path:
     """Return the folder of a variant's plan and sidecar."""
     return ROOT / "build" / variant

@@ -10,7 +10,7 @@ import math
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,13 +20,14 @@ from trtproof.backends.onnxruntime import Graph, library_version, open_graph
 from trtproof.precision.executors import prepare
 from trtproof.precision.graph import batch_extent, load_model
 from trtproof.progress import track
-from trtproof.tensor import Array
+from trtproof.tensor import Array, Feeds, concatenate
 
 if TYPE_CHECKING:
     from trtproof.data.base import Batch, Dataset
     from trtproof.scoring.base import Scorer
 
 AUDIT_FILE: Final = "audit.json"
+OUTPUTS_FILE: Final = "outputs.npz"
 
 DIGITS: Final = 6
 """Significant digits of a figure: sums in another order differ beyond them."""
@@ -114,13 +115,38 @@ class Comparison:
     executor: str
 
 
+@dataclass
+class Kept:
+    """The converted graph's outputs for the first samples, to compare with other graphs' later."""
+
+    most: int
+    indices: list[int] = field(default_factory=list)
+    outputs: list[Feeds] = field(default_factory=list)
+
+    def add(self, outputs: Feeds, batch: Batch) -> None:
+        """Take one batch's outputs, as far as samples are still wanted."""
+        left = self.most - len(self.indices)
+        if left > 0:
+            self.outputs.append({name: array[:left] for name, array in outputs.items()})
+            self.indices += [int(index) for index in batch.indices[:left]]
+
+    def write(self, path: Path) -> None:
+        """Write the outputs as .npz; equal outputs give equal bytes."""
+        np.savez(path, allow_pickle=False, **(concatenate(self.outputs) if self.outputs else {}))
+
+
 def audit(
-    comparison: Comparison, dataset: Dataset, *, batch: int, scorers: Mapping[str, Scorer]
+    comparison: Comparison,
+    dataset: Dataset,
+    *,
+    batch: int,
+    scorers: Mapping[str, Scorer],
+    kept: Kept,
 ) -> dict[str, Any]:
     """Return `samples_count`, `outputs` (error per output) and `scores` of the converted graph.
 
     `scores` is null where samples have no labels or an output has a NaN or an infinity, on which
-    no metric is defined.
+    no metric is defined. `kept` takes the outputs, whose samples are `kept_indices`.
 
     Raises:
         InputError: unknown executor, or an output is not what a scorer needs.
@@ -133,9 +159,9 @@ def audit(
     before, after = _open_both(comparison)
     errors = {name: OutputError() for name in after.outputs}
     tally = _Tally(scorers)
-    total = -(-count // extent)
-    for item in track(dataset.batches(extent), title="audit", total=total):
+    for item in track(dataset.batches(extent), title="audit", total=-(-count // extent)):
         reference, converted = before.run(item.feeds), after.run(item.feeds)
+        kept.add(converted, item)
         for name, error in errors.items():
             error.add(reference[name], converted[name])
         if all(error.nan_count + error.inf_count == 0 for error in errors.values()):
@@ -143,7 +169,12 @@ def audit(
         else:
             tally.give_up()
     outputs = {name: error.to_json() for name, error in errors.items()}
-    return {"samples_count": count, "outputs": outputs, "scores": tally.scores()}
+    return {
+        "samples_count": count,
+        "outputs": outputs,
+        "scores": tally.scores(),
+        "kept_indices": kept.indices,
+    }
 
 
 def _open_both(comparison: Comparison) -> tuple[Graph, Graph]:

@@ -23,7 +23,7 @@ from trtproof.calibration.exchangeability import (
 )
 from trtproof.calibration.histogram import Statistics
 from trtproof.calibration.samples import LARGEST, Sizes
-from trtproof.precision.range_report import MASK_MAGNITUDE
+from trtproof.precision.graph import MASK_MAGNITUDE
 from trtproof.precision.regret import (
     Regret,
     expected_loss_db,

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from trtproof import __version__
 from trtproof.doctor import command as doctor
@@ -75,7 +76,44 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=None, help="the folder (default: artifacts/report-partial)"
     )
     report.set_defaults(command=_report)
+    _add_sensitivity(commands)
     return parser
+
+
+def _add_sensitivity(commands: Any) -> None:
+    sensitivity = commands.add_parser(
+        "sensitivity",
+        help="rank a recipe's layers by what quantising them costs",
+        description="Show artifacts/sensitivity/RECIPE; with a budget, run and print the shortest "
+        "list of layers to exclude.",
+    )
+    sensitivity.add_argument("recipe", metavar="RECIPE")
+    sensitivity.add_argument("--all", action="store_true", help="list every layer")
+    sensitivity.add_argument(
+        "--budget-db", type=float, metavar="DB", help="signal-to-noise ratio that outputs must have"
+    )
+    sensitivity.add_argument(
+        "--sweep", action="store_true", help="print an axis for `dvc exp run --queue -S`"
+    )
+    sensitivity.set_defaults(command=_sensitivity)
+
+
+def _sensitivity(parsed: argparse.Namespace) -> int:
+    from trtproof import sensitivity_advice as advice
+    from trtproof.sensitivity import read_layers
+
+    recipe: str = parsed.recipe
+    record = advice.read_ranking(recipe)
+    layers, options = read_layers(record), advice.load_recipe(recipe).options
+    if parsed.sweep:
+        print(advice.render_sweep(recipe, layers, options))
+        return 0
+    most = len(layers) if parsed.all else advice.SHOWN
+    print(advice.render_ranking(record, most=most))
+    if parsed.budget_db is not None:
+        found = advice.advise(recipe, layers, budget_db=parsed.budget_db)
+        print("", advice.render_advice(record, options, found), sep="\n", end="")
+    return 0
 
 
 def _compose(parsed: argparse.Namespace) -> int:

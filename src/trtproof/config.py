@@ -108,6 +108,14 @@ class CalibrateConfig(Section, frozen=True):
     harmful: Literal["stop", "warn"]
 
 
+class SensitivityConfig(Section, frozen=True):
+    """Which recipes are quantised one layer at a time, and on how many calibration samples."""
+
+    recipes: list[Name]
+    samples: Positive
+    batch: Positive
+
+
 class RecipeConfig(Section, frozen=True, rename={"pass_name": "pass"}):
     """Conf/recipe: one setting of one precision pass.
 
@@ -214,6 +222,7 @@ class Params(Section, frozen=True):
     dataset: DatasetConfig
     export: ExportConfig
     calibrate: CalibrateConfig
+    sensitivity: SensitivityConfig
     recipes: dict[Name, RecipeConfig]
     variants: Annotated[dict[Name, VariantConfig], Meta(min_length=1)]
     reference: Name

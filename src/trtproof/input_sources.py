@@ -21,6 +21,7 @@ REGISTRIES: Final = {
     "model source": "trtproof.models",
     "dataset format": "trtproof.data",
     "precision pass": "trtproof.precision",
+    "quantizer": "trtproof.precision.quantizers",
     "backend": "trtproof.backends",
     "scorer": "trtproof.scoring",
 }
@@ -31,6 +32,7 @@ SETTINGS: Final = {
     "model source": "model.source",
     "dataset format": "dataset.format",
     "precision pass": "recipes.*.pass",
+    "quantizer": "recipes.*.options.quantizer",
     "backend": "variants.*.backend",
     "scorer": "evaluate.scorers",
 }

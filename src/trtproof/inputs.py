@@ -19,6 +19,10 @@ from trtproof.config import DatasetConfig, ModelConfig, Params
 from trtproof.errors import ConfigError, InputError
 from trtproof.file_cache import FOLDER
 from trtproof.input_sources import SPLITS, Entry, InputSources, Split
+from trtproof.source_keys import Module
+
+BUILTIN = "builtin"
+"""The quantizer that every explicit pass has; the others are keyed where a recipe names them."""
 
 REMEMBERED_PARITIES = 16
 """Calibration sets whose first batch's hash is kept, for going back and forth between settings."""
@@ -135,6 +139,8 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
     runtime = sources.registered("backend", "onnxruntime")
     source = sources.registered("model source", params.model.source)
 
+    studied = sorted({params.recipes[name].pass_name for name in params.sensitivity.recipes})
+
     def code(stage: str, *others: Any) -> Entry:
         return sources.entry(sources.stage(stage, *others))
 
@@ -146,10 +152,13 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
     return {
         "export": code("export", source),
         "calibrate": code("calibrate"),
-        "convert": {
-            name: code("convert", sources.registered("precision pass", name)) for name in passes
-        },
+        "convert": {name: code("convert", *pass_modules(sources, params, name)) for name in passes},
         "audit": code("audit", runtime, *scorers),
+        "sensitivity": code(
+            "sensitivity",
+            runtime,
+            *(module for name in studied for module in pass_modules(sources, params, name)),
+        ),
         "build": builds,
         "benchmark": code("benchmark", *registered.values()),
         "evaluate": {
@@ -169,6 +178,16 @@ def _plugin_entry(sources: InputSources, params: Params) -> Entry:
     setting = "build.options.plugins"
     files = sources.files.matches(sorted(names), setting=setting)
     return {"files": sources.files.digest(files)} if files else {}
+
+
+def pass_modules(sources: InputSources, params: Params, name: str) -> list[Module]:
+    """Return a pass's module and those of the quantizers that its recipes name."""
+    recipes = [recipe for recipe in params.recipes.values() if recipe.pass_name == name]
+    named = {str(recipe.options.get("quantizer", BUILTIN)) for recipe in recipes} - {BUILTIN}
+    return [
+        sources.registered("precision pass", name),
+        *(sources.registered("quantizer", quantizer) for quantizer in sorted(named)),
+    ]
 
 
 def _parity_entry(

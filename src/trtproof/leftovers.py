@@ -15,11 +15,17 @@ from trtproof import artifacts
 from trtproof.progress import note
 
 
-def remove_leftovers(recipes: Collection[str], variants: Collection[str]) -> list[Path]:
-    """Remove what belongs to other recipes and variants, and what killed stages left; return it."""
+def remove_leftovers(
+    recipes: Collection[str], variants: Collection[str], studied: Collection[str] = ()
+) -> list[Path]:
+    """Remove what belongs to other recipes and variants, and what killed stages left; return it.
+
+    `studied` are the recipes whose sensitivity is configured.
+    """
     configured = {
         "convert": recipes,
         "audit": recipes,
+        "sensitivity": studied,
         "build": variants,
         "evaluate": variants,
     }

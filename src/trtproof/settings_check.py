@@ -21,6 +21,7 @@ from trtproof.model_check import check_model, check_profile, wrong
 from trtproof.models import SOURCES
 from trtproof.plan_check import check_plans
 from trtproof.precision import PASSES
+from trtproof.recipe_check import check_sensitivity
 from trtproof.registry import Registry
 from trtproof.scoring import SCORERS
 
@@ -269,6 +270,7 @@ CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_model,
     check_dataset,
     check_recipes,
+    check_sensitivity,
     check_variants,
     check_plans,
     check_reference,

@@ -31,10 +31,11 @@ class EngineRecord:
 
     `facts` is hardware.json's engine section of the backend at build time, `key` is inputs.json's
     `code.build.<backend>`: what computed the plan. `files` maps every other file of the folder to
-    its SHA-256; `plan` is one of them, None unless built. `source` maps the model files that went
-    in to theirs. `settings` is conf's `build` section. `details` is what the backend said of the
-    build. `made` holds when and how long, and only where something was built: an unavailable
-    variant's record must not change by the clock.
+    its SHA-256; `plan` is one of them, None where there is none: a plan whose time would mislead
+    is evaluated only. `source` maps the model files that went in to theirs. `settings` is conf's
+    `build` section. `details` is what the backend said of the build. `made` holds when and how
+    long, and only where something was built: an unavailable variant's record must not change by
+    the clock.
     """
 
     variant: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def listed_params(entry: dict[str, Any]) -> tuple[set[str], set[str]]:
     sections, inputs = set(), set()
     for item in entry.get("params", []):
         if isinstance(item, str):
-            sections.add(item)
+            sections.add(re.sub(r"\bitem\b", "key", item))  # of a list, and of a mapping
         else:
             inputs.update(item.get("metrics/inputs.json", []))
     return sections, inputs

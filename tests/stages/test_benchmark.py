@@ -113,6 +113,22 @@ def test_a_variant_that_is_not_here_is_recorded_with_its_reason(project: EngineP
     assert set(samples["variant"]) == {"first"}
 
 
+def test_a_variant_whose_time_would_mislead_is_not_timed(project: EngineProject) -> None:
+    stated = {"schema": 1, "precision": "int8", "executor": "onnxruntime-unoptimized"}
+    project.variant("second")["backend"] = "onnxruntime"
+    project.variant("second")["build"]["options"] = {}
+    project.write()
+    build.main("first")
+    artifacts.write_json(artifacts.EXPORT / "record.json", stated)
+    build.main("second")
+    benchmark.main()
+    second = read_run()["variants"]["second"]
+    assert second["status"] == "evaluated_only"
+    assert second["reason"]["text"].startswith("evaluated, not timed: ")
+    samples = read_samples(artifacts.BENCHMARK / "samples.parquet")
+    assert "second" not in set(samples["variant"])
+
+
 def test_a_reference_that_could_not_be_built_leaves_the_others_measured(
     project: EngineProject,
 ) -> None:

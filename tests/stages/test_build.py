@@ -69,15 +69,45 @@ def test_a_backend_that_is_not_here_is_recorded_and_the_record_never_varies(
     assert "first is unavailable: TensorRT's Python bindings" in capsys.readouterr().err
 
 
-def test_the_recipes_own_record_says_the_precision(project: EngineProject) -> None:
-    artifacts.write_json(artifacts.EXPORT / "record.json", {"schema": 1, "precision": "int8"})
+@pytest.mark.parametrize(
+    ("precision", "executor", "said"),
+    [
+        ("int8", "onnxruntime-unoptimized", "TensorRT's explicit quantisation"),
+        ("fp8_fp16", "onnxruntime-unoptimized", "only emulates on a CPU"),
+        ("bf16", "onnxruntime-emulated", "no bfloat16 kernels"),
+        ("fp16", "onnxruntime-unoptimized", "only as written"),
+    ],
+)
+def test_what_a_cpu_computes_but_cannot_time_is_made_to_be_evaluated_only(
+    precision: str,
+    executor: str,
+    said: str,
+    project: EngineProject,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stated = {"schema": 1, "precision": precision, "executor": executor}
+    artifacts.write_json(artifacts.EXPORT / "record.json", stated)
+    project.variant("first")["backend"] = "onnxruntime"
+    project.write()
+    build.main("first")
+    record = verify_plan(artifacts.build("first"), project.hardware["engine"]["onnxruntime"])
+    assert (record.status, record.plan) == ("evaluated_only", "engine.onnx")
+    assert record.precision == precision
+    assert record.details["executor"] == executor
+    assert record.reason is not None
+    assert record.reason.code == "not_timed_here"
+    assert record.reason.text.startswith("evaluated, not timed: ")
+    assert said in record.reason.text
+    assert "first is evaluated, not timed: " in capsys.readouterr().err
+
+
+def test_a_precision_that_nobody_knows_has_no_plan(project: EngineProject) -> None:
+    artifacts.write_json(artifacts.EXPORT / "record.json", {"schema": 1, "precision": "int2"})
     project.variant("first")["backend"] = "onnxruntime"
     project.write()
     build.main("first")
     record = read_record(artifacts.build("first"))
-    assert record.precision == "int8"
-    assert record.reason is not None
-    assert record.reason.code == "not_timed_here"
+    assert (record.status, record.precision, record.plan) == ("unavailable", "int2", None)
 
 
 def test_a_failing_build_is_recorded_with_its_cause_and_nothing_of_its_plan(

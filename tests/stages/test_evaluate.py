@@ -66,6 +66,21 @@ def test_scores_are_those_of_the_plan_on_every_sample(project: EngineProject) ->
     assert not scores["synthetic"]
 
 
+def test_a_plan_that_is_not_timed_is_scored_and_says_what_computed_it(
+    project: EngineProject,
+) -> None:
+    stated = {"schema": 1, "precision": "int8", "executor": "onnxruntime-unoptimized"}
+    artifacts.write_json(artifacts.EXPORT / "record.json", stated)
+    project.params["variants"]["first"] = make_variant("onnxruntime")
+    scores = run(project)
+    assert scores["status"] == "evaluated_only"
+    assert scores["reason"]["text"].startswith("evaluated, not timed")
+    assert scores["executor"] == "onnxruntime-unoptimized"
+    assert scores["samples_count"] == SAMPLES_COUNT
+    assert "top1_pct" in scores["scores"]["top1"]
+    assert (artifacts.evaluate("first") / "outputs.npz").exists()
+
+
 def test_the_same_plan_and_samples_give_the_same_bytes(project: EngineProject) -> None:
     project.params["variants"]["first"] = make_variant("onnxruntime")
     run(project)

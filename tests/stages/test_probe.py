@@ -13,7 +13,17 @@ from trtproof.errors import MissingFileError
 from trtproof.hardware import load_hardware
 
 REPOSITORY = Path(__file__).parents[2]
-STAGES = ("export", "calibrate", "convert", "audit", "build", "benchmark", "evaluate", "report")
+STAGES = (
+    "export",
+    "calibrate",
+    "convert",
+    "audit",
+    "sensitivity",
+    "build",
+    "benchmark",
+    "evaluate",
+    "report",
+)
 WEIGHTS = "src/trtproof/models/embedded/digits_resnet.safetensors"
 
 
@@ -70,13 +80,22 @@ def test_what_every_stage_is_keyed_by_is_there():
 def keys_of(stages, settings):
     """Yield every key of a recorded file that dvc.yaml lists, once per item of a foreach."""
     for entry in stages.values():
-        items = settings[entry["foreach"][2:-1]].items() if "foreach" in entry else [("", {})]
+        items = items_of(entry, settings)
         for params in (entry.get("do", entry)).get("params", []):
             for file, keys in params.items() if isinstance(params, dict) else []:
                 for name, item in items:
                     for key in keys:
                         filled = Template(key.replace("{item.", "{")).substitute(item, key=name)
                         yield filled, file
+
+
+def items_of(entry, settings):
+    """Return (name, settings) of every item that a stage runs for."""
+    if "foreach" not in entry:
+        return [("", {})]
+    for word in entry["foreach"][2:-1].split("."):
+        settings = settings[word]
+    return settings.items() if isinstance(settings, dict) else [(name, {}) for name in settings]
 
 
 def test_the_recorded_hardware_is_read_back():

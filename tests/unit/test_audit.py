@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from tests.onnx_graphs import Example, dataset, model, normal, residual_convolution, single
 
-from trtproof.audit import Comparison, OutputError, audit, round_figure
+from trtproof.audit import Comparison, Kept, OutputError, audit, round_figure
 from trtproof.backends.onnxruntime import open_graph
 from trtproof.data.base import Batch
 from trtproof.errors import InputError, ModelError
@@ -50,7 +50,9 @@ def compare(tmp_path: Path, factor: float, feeds: Array, **changes: Any) -> dict
         executor=changes.get("executor", "onnxruntime"),
     )
     samples = dataset({"x": feeds}, changes.get("labels"))
-    return audit(pair, samples, batch=changes.get("batch", 4), scorers={"sign": SignScorer()})
+    return audit(
+        pair, samples, batch=changes.get("batch", 4), scorers={"sign": SignScorer()}, kept=Kept(3)
+    )
 
 
 FEEDS = single([[1, -2], [3, 4], [-5, 6], [7, 8], [9, 10]])
@@ -162,7 +164,13 @@ def test_a_fixed_batch_that_does_not_divide_the_samples_is_refused(tmp_path: Pat
         value.type.tensor_type.shape.dim[0].dim_value = 5
     path = example.write(tmp_path)
     with pytest.raises(ModelError, match="exactly 5 samples at once, the split has 12"):
-        audit(Comparison(path, path, "onnxruntime"), dataset(example.feeds), batch=5, scorers={})
+        audit(
+            Comparison(path, path, "onnxruntime"),
+            dataset(example.feeds),
+            batch=5,
+            scorers={},
+            kept=Kept(0),
+        )
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -171,3 +179,20 @@ def test_a_rounded_figure_stays_within_six_digits(value: float) -> None:
     assert rounded is not None
     assert rounded == pytest.approx(value, rel=1e-5)
     assert round_figure(rounded) == rounded
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_the_first_samples_outputs_are_kept(batch: int, tmp_path: Path) -> None:
+    reference, converted = scaled(1.0, tmp_path / "a"), scaled(2.0, tmp_path / "b")
+    kept = Kept(3)
+    found = audit(
+        Comparison(reference, converted, "onnxruntime"),
+        dataset({"x": FEEDS}),
+        batch=batch,
+        scorers={},
+        kept=kept,
+    )
+    kept.write(tmp_path / "outputs.npz")
+    assert found["kept_indices"] == [0, 1, 2]
+    with np.load(tmp_path / "outputs.npz") as outputs:
+        np.testing.assert_array_equal(outputs["y"], 2 * FEEDS[:3])

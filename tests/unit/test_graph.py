@@ -201,3 +201,11 @@ def test_subgraphs_functions_and_sparse_tensors_are_refused_by_name() -> None:
     flat.graph.sparse_initializer.add().values.name = "thin"
     with pytest.raises(ModelError, match="'thin' is sparse"):
         graphs.refuse_unwalkable(flat, precision="fp16")
+
+
+def test_a_weight_that_is_listed_as_an_input_does_not_fix_the_batch() -> None:
+    proto = residual_convolution().proto
+    weight = proto.graph.initializer[0]
+    listed = helper.make_tensor_value_info(weight.name, weight.data_type, list(weight.dims))
+    proto.graph.input.append(listed)
+    assert graphs.batch_extent(proto, wanted=7, samples_count=3) == 7

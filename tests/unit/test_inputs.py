@@ -18,7 +18,17 @@ from trtproof.inputs import code_entries, keyed_files, load_key, make_inputs
 from trtproof.source_keys import KEY_MODULES, PACKAGE, Closure
 
 REPOSITORY = Path(__file__).parents[2]
-STAGES = ("export", "calibrate", "convert", "audit", "build", "benchmark", "evaluate", "report")
+STAGES = (
+    "export",
+    "calibrate",
+    "convert",
+    "audit",
+    "sensitivity",
+    "build",
+    "benchmark",
+    "evaluate",
+    "report",
+)
 
 IN_ANOTHER_PROCESS = inputs._fingerprint
 

@@ -275,7 +275,7 @@ def test_nodes_and_operators_can_be_excluded(tmp_path: Path) -> None:
         ({"percentile": "99"}, "not a number"),
         ({"exclude": "net/c1"}, "not a list"),
         ({"exclude": ["net/c9"]}, "no node and no operator 'net/c9'"),
-        ({"quantizer": "modelopt"}, "not supported by this version"),
+        ({"quantizer": "magic"}, "none of builtin, modelopt"),
     ],
 )
 def test_wrong_options_are_refused(options: Mapping[str, Any], words: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from trtproof.leftovers import remove_leftovers
 KEPT = (
     "artifacts/convert/fp32/model.onnx",
     "artifacts/audit/fp32/audit.json",
+    "artifacts/sensitivity/int8/sensitivity.json",
     "artifacts/build/torch-fp32/engine.json",
     "artifacts/evaluate/torch-fp32/scores.json",
     "artifacts/export/model.onnx",
@@ -19,6 +20,7 @@ KEPT = (
 REMOVED = (
     "artifacts/convert/int8/model.onnx",
     "artifacts/audit/int8/audit.json",
+    "artifacts/sensitivity/fp8/sensitivity.json",
     "artifacts/build/torch-int8/engine.json",
     "artifacts/build/.hidden",
     "artifacts/evaluate/torch-int8/scores.json",
@@ -41,7 +43,7 @@ def files(project: Path) -> set[str]:
 
 
 def test_what_is_no_longer_configured_goes_and_all_else_stays(project, capsys):
-    remove_leftovers(["fp32"], ["torch-fp32"])
+    remove_leftovers(["fp32"], ["torch-fp32"], ["int8"])
     assert files(project) == set(KEPT)
     assert (
         "removed artifacts/build/torch-int8, which is no longer configured"

@@ -169,3 +169,14 @@ def test_the_same_model_is_written_as_the_same_bytes(tmp_path, limit):
         files = (tmp_path / name).glob("model.*")
         written.append({path.name: path.read_bytes() for path in files})
     assert written[0] == written[1]
+
+
+def test_absent_inputs_at_the_end_are_not_listed():
+    bounds = ("high", np.array(6, np.float32))
+    nodes = [
+        helper.make_node("Clip", ["x", "", "high"], ["a"], name="upper"),
+        helper.make_node("Clip", ["a", "", ""], ["y"], name="none"),
+    ]
+    model = make_model(nodes, [bounds])
+    normalise(model)
+    assert [list(node.input) for node in model.graph.node] == [["x", "", "high"], ["a"]]

@@ -173,9 +173,9 @@ def test_what_only_a_gpu_has_is_a_wrong_setting_on_a_cpu(
         (CPU, "fp32", None),
         (CPU, "fp16", None),
         (CPU, "int8_cpu", None),
-        (CPU, "int8", "not_timed_here"),
-        (CPU, "fp8", "not_timed_here"),
-        (CPU, "bf16", "no_kernels"),
+        (CPU, "int8_fp16", None),
+        (CPU, "fp8", None),
+        (CPU, "bf16", None),
         (CPU, "int2", "unknown_precision"),
     ],
 )

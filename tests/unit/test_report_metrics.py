@@ -84,7 +84,7 @@ def test_numbers_have_five_significant_digits(made):
 
 
 def test_device_figures_lie_under_the_slug_and_scores_do_not(made):
-    assert set(made[INT8]) == {"schema", "status", SLUG, "scores", "outputs"}
+    assert set(made[INT8]) == {"schema", "status", SLUG, "scores", "outputs", "ladder"}
     assert "latency_b1_ms" in made[INT8][SLUG]
     assert "top1_pct" in made[INT8]["scores"]
 

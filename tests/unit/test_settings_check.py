@@ -44,6 +44,11 @@ def test_what_the_repository_configures_is_sound(composed):
     [
         ("model/source", "keras", r"model\.source: there is no model source 'keras'; take one of"),
         ("model/factory", None, r"model\.factory: null; name the function"),
+        (
+            "sensitivity/recipes",
+            ["int8_cpu"],
+            r"sensitivity\.recipes: int8_cpu is no selected recipe of pass int8 or fp8",
+        ),
         ("model/inputs", {}, r"model\.inputs: there are none"),
         ("model/outputs", [], r"model\.outputs: there are none"),
         ("model/inputs/input/shape", [], r"model\.inputs\.input\.shape: empty"),

@@ -42,6 +42,8 @@ class BuildSpec:
     model_config: Mapping[str, Any]
     pythonpath: Sequence[str] = ()
     plan: Path | None = None
+    executor: str = "onnxruntime"
+    """How the graph is computed truthfully where its target is not: its precision record's."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,15 @@ class CompileRecord:
 
     `facts` holds JSON-able extras of the backend (provider, nodes, optimisation level ...).
     `layers` is the layer table where the backend has one: dicts with index, name, kind,
-    onnx_nodes, inputs, outputs, tactic.
+    onnx_nodes, inputs, outputs, tactic. `untimed` is why the plan's answers are true but its time
+    would mislead: it is evaluated only.
     """
 
     plan: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     layers: Sequence[Mapping[str, Any]] = ()
     log: str = ""
+    untimed: Reason | None = None
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,7 @@ from trtproof.backends.onnxruntime_library import (
     library_errors,
     require_provider,
 )
-from trtproof.backends.reasons import (
-    ONNXRUNTIME_CPU_PRECISIONS,
-    ONNXRUNTIME_CPU_REFUSALS,
-    missing_backend,
-)
+from trtproof.backends.reasons import ONNXRUNTIME_CPU_PRECISIONS, missing_backend, not_timed
 from trtproof.errors import BackendError, BuildFailedError, MissingFileError
 from trtproof.reason import Reason
 from trtproof.tensor import Array, Feeds, Signature
@@ -49,6 +45,8 @@ if TYPE_CHECKING:
     from trtproof.models.base import ModelFiles
 
 PLAN_FILE: Final = "engine.onnx"
+OPTIMIZED: Final = "onnxruntime"
+"""The executor of precision records whose graphs may be optimised, and hence timed."""
 LOG_ERRORS_ONLY: Final = 3
 TRANSIENT_SIGNS: Final = ("alloc", "memory", "resource")
 """Words of messages about a machine that ran out of something: another try may succeed."""
@@ -176,13 +174,13 @@ class OnnxRuntimeBackend:
     name = "onnxruntime"
 
     def unavailable(self, facts: Facts, precision: str) -> Reason | None:
-        """Return why this precision cannot be measured with ONNX Runtime here."""
+        """Return why this precision cannot be computed with ONNX Runtime here."""
         missing = missing_backend(
             facts, title="ONNX Runtime", install="pip install 'trtproof[cpu]'"
         )
         if missing is not None or precision in ONNXRUNTIME_CPU_PRECISIONS:
             return missing
-        return ONNXRUNTIME_CPU_REFUSALS.get(precision) or Reason(
+        return Reason(
             code="unknown_precision",
             text=f"nothing is known of {precision} on ONNX Runtime's CPU provider",
             repair=f"take one of {', '.join(ONNXRUNTIME_CPU_PRECISIONS)}",
@@ -191,14 +189,18 @@ class OnnxRuntimeBackend:
     def compile(self, model: ModelFiles, spec: BuildSpec, out: Path) -> CompileRecord:
         """Write the model optimised for this CPU as engine.onnx.
 
+        A graph that is not computed truthfully so is written as it is, and is not timed.
+
         Raises:
             BuildFailedError: ONNX Runtime cannot run the graph.
             BackendError: out of memory.
             ConfigError: an unknown build option is set.
         """
+        refuse_options(self.name, spec.options)
+        if spec.executor != OPTIMIZED:
+            return _compile_as_written(model, spec, out / PLAN_FILE)
         import onnxruntime as ort
 
-        refuse_options(self.name, spec.options)
         plan = out / PLAN_FILE
         options = _session_options(threads=1, optimized=True)
         options.optimized_model_filepath = str(plan)
@@ -248,6 +250,26 @@ class OnnxRuntimeBackend:
 
 
 BACKEND = OnnxRuntimeBackend()
+
+
+def _compile_as_written(model: ModelFiles, spec: BuildSpec, plan: Path) -> CompileRecord:
+    """Write the graph as its precision record's executor computes it.
+
+    Raises:
+        BuildFailedError: ONNX Runtime cannot run the graph.
+        BackendError: this ONNX Runtime computes such graphs wrongly.
+    """
+    from trtproof.precision.executors import write_prepared
+
+    version = library_version()
+    write_prepared(model.onnx, spec.executor, plan, version=version)
+    _optimize(plan, _session_options(threads=1, optimized=False))
+    return CompileRecord(
+        plan=plan.name,
+        facts={"provider": CPU_PROVIDER, "executor": spec.executor, "version": version},
+        log=f"onnxruntime {version}, {CPU_PROVIDER}: the graph as {spec.executor} computes it\n",
+        untimed=not_timed(spec.precision),
+    )
 
 
 def _session_options(*, threads: int, optimized: bool) -> ort.SessionOptions:

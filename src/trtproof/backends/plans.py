@@ -27,6 +27,7 @@ LAYERS_FILE: Final = "layers.json"
 LOG_FILE: Final = "build.log"
 CONVERT_RECORD: Final = "record.json"
 EXPORT_RECORD: Final = "export.json"
+UNCONVERTED_EXECUTOR: Final = "onnxruntime"
 UNCONVERTED: Final = "fp32"
 """What a model that no precision pass converted computes in."""
 
@@ -56,7 +57,8 @@ def build_plan(request: BuildRequest, out: Path) -> EngineRecord:
     """Write the plan and everything that makes the folder self-contained; return its record.
 
     A backend that cannot run here, and a build that fails for a reason that the next try meets
-    again, are outcomes: the record says which and why, and holds nothing that varies.
+    again, are outcomes: the record says which and why, and holds nothing that varies. A plan whose
+    time would mislead here is made all the same, to be evaluated only.
 
     Raises:
         MissingFileError, InputError: the model to build from is not there or broken.
@@ -80,7 +82,8 @@ def build_plan(request: BuildRequest, out: Path) -> EngineRecord:
     seconds = perf_counter() - started
     return replace(
         record,
-        status="built",
+        status="evaluated_only" if compiled.untimed else "built",
+        reason=compiled.untimed,
         plan=compiled.plan,
         files=artifacts.sha256_folder(out),
         details=dict(compiled.facts),
@@ -124,6 +127,15 @@ def read_precision(source: Path) -> str:
     return str(artifacts.read_json(record, made_by=_made_by(source))["precision"])
 
 
+def read_executor(source: Path) -> str:
+    """Return how the model in this folder is computed truthfully without its target."""
+    record = source / CONVERT_RECORD
+    if not record.exists():
+        return UNCONVERTED_EXECUTOR
+    stated = artifacts.read_json(record, made_by=_made_by(source))
+    return str(stated.get("executor", UNCONVERTED_EXECUTOR))
+
+
 def _make_spec(request: BuildRequest, precision: str) -> BuildSpec:
     settings = request.settings
     return BuildSpec(
@@ -139,6 +151,7 @@ def _make_spec(request: BuildRequest, precision: str) -> BuildSpec:
         model_config=_read_model_config(request.source),
         pythonpath=request.pythonpath,
         plan=_require_keyed_plan(request),
+        executor=read_executor(request.source),
     )
 
 

@@ -7,32 +7,31 @@ from typing import Final
 from trtproof.backends.base import Facts
 from trtproof.reason import Reason
 
-ONNXRUNTIME_CPU_PRECISIONS: Final = ("fp32", "fp16", "int8_cpu")
-"""What the CPU provider has kernels for; fp16 is cast to float32 where a kernel is missing."""
+ONNXRUNTIME_CPU_PRECISIONS: Final = (
+    "fp32", "fp16", "bf16", "int8", "int8_fp16", "fp8", "fp8_fp16", "int8_cpu",
+)  # fmt: skip
+"""What the CPU provider computes truthfully; fp16 is cast to float32 where a kernel is missing."""
 
-_INT8 = Reason(
-    code="not_timed_here",
-    text="int8 is TensorRT's explicit quantisation, which ONNX Runtime's CPU kernels run "
-    "slower than float32; its time on a CPU would say nothing about INT8",
-    repair="take recipe int8_cpu on a CPU; the accuracy of int8 is in its audit",
-)
-_FP8 = Reason(
-    code="not_timed_here",
-    text="fp8 is TensorRT's explicit quantisation, which ONNX Runtime only emulates on a CPU",
-    repair="measure it with backend tensorrt; the accuracy of fp8 is in its audit",
-)
-
-ONNXRUNTIME_CPU_REFUSALS: Final = {
-    "bf16": Reason(
-        code="no_kernels",
-        text="ONNX Runtime has no bfloat16 kernels for this CPU",
-        repair="take recipe fp32 or fp16 with backend onnxruntime on a CPU",
-    ),
-    "int8": _INT8,
-    "int8_fp16": _INT8,
-    "fp8": _FP8,
-    "fp8_fp16": _FP8,
+_CAUSES: Final = {
+    "bf16": "ONNX Runtime has no bfloat16 kernels for this CPU: operators compute in float32 and "
+    "round to bfloat16",
+    "int8": "int8 is TensorRT's explicit quantisation, which ONNX Runtime's CPU kernels run slower "
+    "than float32; its time on a CPU would say nothing about INT8",
+    "fp8": "fp8 is TensorRT's explicit quantisation, which ONNX Runtime only emulates on a CPU",
 }
+
+
+def not_timed(precision: str) -> Reason:
+    """Return why a graph is evaluated on a CPU, but its time there would mislead."""
+    cause = _CAUSES.get(
+        precision.removesuffix("_fp16"),
+        f"ONNX Runtime computes this {precision} graph truthfully only as written, unoptimised",
+    )
+    return Reason(
+        code="not_timed_here",
+        text=f"evaluated, not timed: {cause}",
+        repair="time it with backend tensorrt; for a fast model on a CPU take recipe int8_cpu",
+    )
 
 
 def missing_backend(facts: Facts, *, title: str, install: str) -> Reason | None:

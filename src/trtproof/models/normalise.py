@@ -34,9 +34,10 @@ def normalise(model: ModelProto) -> None:
 
     Nodes are named by module path, as in `layer1/0/conv1/Conv`, each name once; metadata, doc
     strings and the producer are removed; weights that an exporter shared through Identity nodes
-    are used directly.
+    are used directly; absent inputs at the end of a list are not listed.
     """
     bypass_shared_weights(model.graph)
+    drop_absent_inputs(model.graph)
     rename_nodes(model)
     clear_origin(model)
 
@@ -62,6 +63,17 @@ def bypass_shared_weights(graph: GraphProto) -> None:
     for inner in _walk(graph):
         for node in inner.node:
             node.input[:] = [source.get(name, name) for name in node.input]
+
+
+def drop_absent_inputs(graph: GraphProto) -> None:
+    """Shorten every node's inputs by the empty names at their end, which state an absent input.
+
+    TensorRT's parser refuses a convolution whose absent bias is listed so.
+    """
+    for inner in _walk(graph):
+        for node in inner.node:
+            while node.input and not node.input[-1]:
+                del node.input[-1]
 
 
 def rename_nodes(model: ModelProto) -> None:

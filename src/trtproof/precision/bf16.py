@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from trtproof.calibration import Calibration
 
 MIN_OPSET: Final = 22
+REFUSED_BY_TENSORRT: Final = frozenset({"ConvTranspose", "GRU"})
 
 
 class Bf16Pass:
@@ -85,9 +86,9 @@ class Bf16Pass:
 def _refused_by_tensorrt(graph: ModelProto) -> dict[str, str]:
     """Return node -> why it stays in float32."""
     return {
-        node_label(node): "TensorRT's builder refuses ConvTranspose in bfloat16"
+        node_label(node): f"TensorRT's builder refuses {node.op_type} in bfloat16"
         for node in graph.graph.node
-        if node.op_type == "ConvTranspose"
+        if node.op_type in REFUSED_BY_TENSORRT
     }
 
 

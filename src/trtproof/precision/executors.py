@@ -10,6 +10,7 @@ from typing import Final
 
 from trtproof.errors import BackendError, InputError
 from trtproof.precision.emulation import write_emulated
+from trtproof.precision.graph import copy_model
 
 MIN_ONNXRUNTIME: Final = (1, 30)
 
@@ -57,19 +58,39 @@ def prepare(model: Path, executor: str, folder: Path, *, version: str) -> Prepar
         BackendError: this ONNX Runtime computes such graphs wrongly.
         MissingFileError, ModelError: the model cannot be read.
     """
-    if executor not in EXECUTORS:
-        raise InputError(
-            f"the record beside {model} names the executor {executor!r}; I know about "
-            f"{', '.join(sorted(EXECUTORS))}; run `dvc repro -f convert` to make it again"
-        )
-    chosen = EXECUTORS[executor]
-    if chosen.needs_rounding:
-        require_rounding(version)
+    chosen = _find(executor, model, version)
     if chosen.emulated:
         emulated = folder / "emulated.onnx"
         write_emulated(model, emulated)
         return Prepared(emulated, chosen.optimized)
     return Prepared(model, chosen.optimized)
+
+
+def write_prepared(model: Path, executor: str, out: Path, *, version: str) -> None:
+    """Write the graph that computes a converted model, external data beside it.
+
+    Raises:
+        As `prepare`.
+    """
+    write = write_emulated if _find(executor, model, version).emulated else copy_model
+    write(model, out)
+
+
+def _find(executor: str, model: Path, version: str) -> Executor:
+    """Return what a record's executor means, once this ONNX Runtime is found fit for it.
+
+    Raises:
+        InputError: there is no such executor.
+        BackendError: this ONNX Runtime computes such graphs wrongly.
+    """
+    if executor not in EXECUTORS:
+        raise InputError(
+            f"the record beside {model} names the executor {executor!r}; I know about "
+            f"{', '.join(sorted(EXECUTORS))}; run `dvc repro -f convert` to make it again"
+        )
+    if EXECUTORS[executor].needs_rounding:
+        require_rounding(version)
+    return EXECUTORS[executor]
 
 
 def require_rounding(version: str) -> None:

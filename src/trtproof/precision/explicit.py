@@ -8,16 +8,19 @@ and the float16 one is a pure cast of it, with the same scales.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from trtproof.errors import CalibrationError, ConfigError, ModelError
-from trtproof.precision.base import PrecisionRecord, refuse_unknown_options
+from trtproof.errors import CalibrationError, ModelError
+from trtproof.precision.base import PrecisionRecord
 from trtproof.precision.dtypes import count_dtypes
+from trtproof.precision.explicit_settings import Settings, read_settings, refuse_unknown_nodes
 from trtproof.precision.float16 import LARGEST, SMALLEST_NORMAL, Rounding
 from trtproof.precision.graph import (
     check_model,
@@ -30,8 +33,9 @@ from trtproof.precision.graph import (
 from trtproof.precision.grids import Grid
 from trtproof.precision.opset import bring_weights, raise_opset
 from trtproof.precision.qdq import Inserted, count_faint, insert, weight_scales
-from trtproof.precision.qdq_sites import CONVOLUTIONS, PRODUCTS, Sites, find_sites
-from trtproof.precision.ranges import DEFAULT_PERCENTILE, find_range, find_scale
+from trtproof.precision.qdq_sites import CONVOLUTIONS, PRODUCTS, Sites
+from trtproof.precision.quantizers import QUANTIZERS, Request
+from trtproof.precision.ranges import find_range, find_scale
 
 if TYPE_CHECKING:
     from trtproof.calibration import Calibration
@@ -40,8 +44,29 @@ if TYPE_CHECKING:
 MIN_OPSET: Final = 19
 """The first whose Q/DQ take float8 values and float16 scales, which the cast to float16 needs."""
 
-OPTIONS: Final = ("method", "percentile", "exclude", "quantizer")
-REPAIR: Final = "correct the recipe in conf/recipe/ and run `trtproof compose`"
+
+@dataclass(frozen=True)
+class Range:
+    """The range of one activation."""
+
+    end: float
+    """The magnitude that the grid's largest value stands for, at most."""
+
+    scale: float
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A float32 graph, where it will be quantised, and the range of every activation there."""
+
+    graph: ModelProto
+    sites: Sites
+    ranges: Mapping[str, Range]
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """Return activation -> its scale."""
+        return {tensor: item.scale for tensor, item in self.ranges.items()}
 
 
 @dataclass
@@ -49,7 +74,7 @@ class ExplicitPass:
     """Quantise a graph to one grid; see `PrecisionPass`.
 
     Options: `method` of finding ranges and its `percentile`, `exclude` (names of nodes or operators
-    that stay in float32), `quantizer` ("builtin").
+    that stay in float32), `quantizer` ("builtin", "modelopt").
     """
 
     precision: str
@@ -65,18 +90,9 @@ class ExplicitPass:
         self, model: Path, out: Path, calibration: Calibration | None, options: Mapping[str, Any]
     ) -> PrecisionRecord:
         """Write the quantised model to `out`; see `PrecisionPass`."""
-        settings = _read_settings(options, self.precision, self.methods)
-        if calibration is None:
-            raise CalibrationError(
-                f"{self.precision} needs ranges; set the recipe's `calibration` to "
-                "artifacts/calibrate"
-            )
-        graph = self._load(model, settings)
-        sites = find_sites(graph, operators=self.operators, exclude=settings.exclude)
-        _keep_unfit_weights(graph, sites, self.grid)
-        ranges = _find_ranges(graph, sites, calibration, settings, self.grid)
-        scales = {tensor: item.scale for tensor, item in ranges.items()}
-        inserted = insert(graph, sites, scales, self.grid)
+        planned = self.plan(model, calibration, options)
+        graph, sites = planned.graph, planned.sites
+        inserted = insert(graph, sites, planned.scales, self.grid)
         record = PrecisionRecord(
             precision=self.precision,
             executor=self.executor,
@@ -84,73 +100,48 @@ class ExplicitPass:
             kept=sites.kept,
             scales=inserted.scales,
             rounding=_rounding(inserted),
-            warnings=list(_warnings(sites, ranges, inserted, self.grid)),
+            warnings=list(_warnings(sites, planned.ranges, inserted, self.grid)),
         )
         save_model(graph, out)
         check_model(out)
         return record
 
+    def plan(
+        self, model: Path, calibration: Calibration | None, options: Mapping[str, Any]
+    ) -> Planned:
+        """Return what will be quantised, with which scales, in a graph that is as yet float32.
+
+        Raises:
+            As the pass itself.
+        """
+        settings = read_settings(options, self.precision, self.methods)
+        if calibration is None:
+            raise CalibrationError(
+                f"{self.precision} needs ranges; set the recipe's `calibration` to "
+                "artifacts/calibrate"
+            )
+        graph = self._load(model, settings)
+        sites = QUANTIZERS.load(settings.quantizer)(
+            graph,
+            Request(
+                operators=self.operators,
+                exclude=settings.exclude,
+                grid=self.grid,
+                find_scales=partial(_usable_scales, calibration, settings, self.grid),
+            ),
+        )
+        _keep_unfit_weights(graph, sites, self.grid)
+        ranges = _find_ranges(graph, sites, calibration, settings, self.grid)
+        return Planned(graph, sites, ranges)
+
     def _load(self, model: Path, settings: Settings) -> ModelProto:
         graph = load_model(model)
         refuse_unwalkable(graph, precision=self.precision)
-        _refuse_unknown_nodes(graph, settings.exclude, self.precision)
+        refuse_unknown_nodes(graph, settings.exclude, self.precision)
         drop_default_inputs(graph)
         graph = raise_opset(graph, MIN_OPSET, precision=self.precision)
         bring_weights(graph)
         return graph
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options of a recipe, checked."""
-
-    method: str
-    percentile: float
-    exclude: frozenset[str]
-
-
-@dataclass(frozen=True)
-class _Range:
-    end: float
-    """The magnitude that the grid's largest value stands for, at most."""
-
-    scale: float
-
-
-def _read_settings(options: Mapping[str, Any], precision: str, methods: Sequence[str]) -> Settings:
-    """Return the options, or their defaults.
-
-    Raises:
-        ConfigError: an option is unknown or has no such value.
-    """
-    refuse_unknown_options(options, known=OPTIONS, precision=precision)
-    method = options.get("method", "max")
-    percentile = options.get("percentile", DEFAULT_PERCENTILE)
-    exclude = options.get("exclude", [])
-    quantizer = options.get("quantizer", "builtin")
-    if method not in methods:
-        raise _wrong(precision, "method", f"{method!r} is none of {', '.join(methods)}")
-    if isinstance(percentile, bool) or not isinstance(percentile, int | float):
-        raise _wrong(precision, "percentile", f"{percentile!r} is not a number")
-    if not 0 < percentile <= 100:  # noqa: PLR2004 - per cent
-        raise _wrong(precision, "percentile", f"{percentile!r} is not above 0 and at most 100")
-    if not isinstance(exclude, list) or not all(isinstance(name, str) for name in exclude):
-        raise _wrong(precision, "exclude", f"{exclude!r} is not a list of nodes or operators")
-    if quantizer != "builtin":
-        raise _wrong(
-            precision, "quantizer", f"{quantizer!r} is not supported by this version, only builtin"
-        )
-    return Settings(method, float(percentile), frozenset(exclude))
-
-
-def _wrong(precision: str, option: str, problem: str) -> ConfigError:
-    return ConfigError(key=f"option {option!r} of pass {precision}", problem=problem, repair=REPAIR)
-
-
-def _refuse_unknown_nodes(graph: ModelProto, names: frozenset[str], precision: str) -> None:
-    known = {node.name for node in graph.graph.node} | {node.op_type for node in graph.graph.node}
-    for name in sorted(names - known):
-        raise _wrong(precision, "exclude", f"the model has no node and no operator {name!r}")
 
 
 def _keep_unfit_weights(graph: ModelProto, sites: Sites, grid: Grid) -> None:
@@ -181,7 +172,7 @@ def _keep_unfit_weights(graph: ModelProto, sites: Sites, grid: Grid) -> None:
 
 def _find_ranges(
     graph: ModelProto, sites: Sites, calibration: Calibration, settings: Settings, grid: Grid
-) -> dict[str, _Range]:
+) -> dict[str, Range]:
     """Return the range of every activation.
 
     Nodes that read one beyond float16 are kept, and sums with one that is zero in every sample.
@@ -189,7 +180,7 @@ def _find_ranges(
     Raises:
         CalibrationError: a tensor has no range, or one that no scale can stand for.
     """
-    ranges: dict[str, _Range] = {}
+    ranges: dict[str, Range] = {}
     for tensor in dict.fromkeys(sites.activations.values()):
         positions = [key[0] for key, name in sites.activations.items() if name == tensor]
         readers = [graph.graph.node[position] for position in positions]
@@ -208,11 +199,29 @@ def _find_ranges(
         )
         scale = find_scale(tensor, end, grid)
         if scale is not None:
-            ranges[tensor] = _Range(end, scale)
+            ranges[tensor] = Range(end, scale)
         else:
             problem = f"the range of {tensor!r} ({end:.3g}) is beyond float16"
             _keep(graph, sites, positions, problem)
     return {tensor: ranges[tensor] for tensor in dict.fromkeys(sites.activations.values())}
+
+
+def _usable_scales(calibration: Calibration, settings: Settings, grid: Grid) -> dict[str, float]:
+    """Return the scale of every tensor that can have one, wherever it will be quantised."""
+    scales = {}
+    for tensor, statistics in calibration.tensors.items():
+        with suppress(CalibrationError):
+            end = find_range(
+                tensor,
+                statistics,
+                method=settings.method,
+                percentile=settings.percentile,
+                grid=grid,
+            )
+            scale = find_scale(tensor, end, grid)
+            if scale is not None:
+                scales[tensor] = scale
+    return scales
 
 
 def _is_zero_addend(statistics: Statistics, readers: Sequence[NodeProto]) -> bool:
@@ -242,7 +251,7 @@ def _rounding(inserted: Inserted) -> dict[str, dict[str, int]]:
 
 
 def _warnings(
-    sites: Sites, ranges: Mapping[str, _Range], inserted: Inserted, grid: Grid
+    sites: Sites, ranges: Mapping[str, Range], inserted: Inserted, grid: Grid
 ) -> Iterator[str]:
     for tensor, item in sorted(ranges.items()):
         used = item.end / (item.scale * grid.largest)

@@ -28,6 +28,10 @@ EXTERNAL_TENSOR_BYTES: Final = 1024
 
 ONNX_DOMAINS: Final = ("", "ai.onnx")
 
+MASK_MAGNITUDE: Final = 1e9
+"""A number this large stands for "never" (attention masks), not for a measurement: clamped to
+float16's 65504 it still does, and no scale may stretch over it."""
+
 
 def load_model(path: Path, *, with_weights: bool = True) -> ModelProto:
     """Return the model in a file; `with_weights` also reads the external data beside it.
@@ -264,7 +268,10 @@ def batch_extent(model: ModelProto, *, wanted: int, samples_count: int) -> int:
     Raises:
         ModelError: the fixed extent does not divide the number of samples.
     """
-    shapes = [value.type.tensor_type.shape.dim for value in model.graph.input]
+    weights = {tensor.name for tensor in model.graph.initializer}  # old exporters list them too
+    shapes = [
+        value.type.tensor_type.shape.dim for value in model.graph.input if value.name not in weights
+    ]
     fixed: set[int] = {
         shape[0].dim_value for shape in shapes if shape and shape[0].HasField("dim_value")
     }

@@ -42,6 +42,7 @@ from trtproof.precision.graph import (
     sort_nodes,
 )
 from trtproof.precision.left_out import Ranges, find_left_out, name_readers
+from trtproof.precision.onnxruntime_forms import part_weights, scale_biases
 
 if TYPE_CHECKING:
     from trtproof.calibration import Calibration
@@ -74,6 +75,9 @@ class Int8CpuPass:
             raise CalibrationError(message)
         graph = load_model(model)
         self._require_convertible(graph)
+        constants_to_weights(graph)
+        scale_biases(graph)
+        part_weights(graph)
         left_out = find_left_out(graph, calibration.ranges, options)
         readers = name_readers(graph)
         measured = {name: readers.get(name, []) for name in data_dependent(graph)}
@@ -108,7 +112,6 @@ def _quantise(graph: ModelProto, ranges: Ranges, left_out: Mapping[str, str]) ->
     """
     metadata = {entry.key: entry.value for entry in graph.metadata_props}
     producer = graph.producer_name, graph.producer_version
-    constants_to_weights(graph)
     types = require_types(graph)
     replace_items(graph.graph.value_info, infer_values(graph))
     helper.set_model_props(graph, metadata | INFERRED)

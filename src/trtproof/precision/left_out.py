@@ -14,11 +14,8 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from trtproof.errors import ConfigError
 from trtproof.precision.base import refuse_unknown_options
-from trtproof.precision.graph import data_dependent, node_label
-
-MASK_MAGNITUDE: Final = 1e9
-"""A number this large stands for "never" (attention masks), not for a measurement: 256 steps over
-its range would leave nothing of the others, so the nodes that touch it stay in float32."""
+from trtproof.precision.graph import MASK_MAGNITUDE, data_dependent, node_label
+from trtproof.precision.onnxruntime_forms import batched_products, cut_outputs
 
 MULTIPLYING: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 """What int8 is for: left in float32 without being told, the recipe would promise nothing."""
@@ -32,7 +29,8 @@ def find_left_out(graph: ModelProto, ranges: Ranges, options: Mapping[str, Any])
     Raises:
         ConfigError: an unknown option, not a list of names, or no such node.
     """
-    left_out = _excluded_nodes(graph, options) | _masked_nodes(graph, ranges)
+    left_out = _unsuited_nodes(graph) | _masked_nodes(graph, ranges)
+    left_out |= _excluded_nodes(graph, options)
     return _zero_nodes(graph, ranges, left_out) | left_out
 
 
@@ -70,8 +68,19 @@ def _excluded_nodes(graph: ModelProto, options: Mapping[str, Any]) -> dict[str, 
     return dict.fromkeys(names, "excluded by the recipe")
 
 
+def _unsuited_nodes(graph: ModelProto) -> dict[str, str]:
+    """Return node name -> reason for what ONNX Runtime would quantise and get wrong."""
+    batched = "its weight has more than two axes, which ONNX Runtime's kernel does not take"
+    cut = "it reads an output of the model, whose range ONNX Runtime would cut to this node's"
+    found = {node.name: batched for node in batched_products(graph)}
+    return found | {node.name: cut for node in cut_outputs(graph)}
+
+
 def _masked_nodes(graph: ModelProto, ranges: Ranges) -> dict[str, str]:
-    """Return node name -> reason for the nodes that read or give a number that means "never"."""
+    """Return node name -> reason for the nodes that read or give a number that means "never".
+
+    256 steps over its range would leave nothing of the others.
+    """
     huge = {name for name, ends in ranges.items() if max(map(abs, ends)) >= MASK_MAGNITUDE}
     for tensor in graph.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT:

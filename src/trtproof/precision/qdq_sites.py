@@ -51,6 +51,18 @@ class Sites:
     kept: dict[str, str] = field(default_factory=dict)
     """Node -> why it stays in high precision although it multiplies matrices, or was excluded."""
 
+    @property
+    def positions(self) -> list[int]:
+        """Return the positions of the nodes that read something quantised."""
+        return sorted({position for position, _ in (*self.activations, *self.weights)})
+
+    def only(self, position: int) -> Sites:
+        """Return the sites of one node."""
+        return Sites(
+            {key: name for key, name in self.activations.items() if key[0] == position},
+            {key: weight for key, weight in self.weights.items() if key[0] == position},
+        )
+
     def drop(self, position: int) -> None:
         """Leave a node alone."""
         for sites in (self.activations, self.weights):

@@ -15,7 +15,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from trtproof.errors import CalibrationError, ConfigError
 from trtproof.precision.dtypes import QDQ_OPS
 from trtproof.precision.float16 import LARGEST, SMALLEST_NORMAL, Rounding, round_array
-from trtproof.precision.graph import node_label
+from trtproof.precision.graph import MASK_MAGNITUDE, node_label
 
 if TYPE_CHECKING:
     from trtproof.calibration import Calibration
@@ -26,10 +26,6 @@ SMALLEST_INFINITE: Final = 65520.0
 
 LARGEST_ZERO: Final = 2.0**-25
 """Rounds to zero, as everything below."""
-
-MASK_MAGNITUDE: Final = 1e9
-"""A number this large stands for "never" (attention masks), not for a measurement: clamped to
-65504 it still does."""
 
 REPAIR: Final = "correct the recipe in conf/recipe/ and run `trtproof compose`"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig
 from trtproof.hardware import Hardware
@@ -18,6 +18,9 @@ from trtproof.report.scenarios import Scenarios
 from trtproof.scoring.difference import TensorDifference
 from trtproof.scoring.drops import Drop
 from trtproof.scoring.floors import ScoreInterval
+
+if TYPE_CHECKING:
+    from trtproof.report.ladder import Step
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,11 @@ class VariantFindings:
     reason_code: str = ""
     host_peak_bytes: int | None = None
 
+    @property
+    def is_timed(self) -> bool:
+        """Say whether any batch size was timed."""
+        return any(isinstance(timing, Timing) for timing in self.timings.values())
+
     def verdict(self, batch: int | None) -> Verdict | NotMeasured:
         """Return the verdict on the headline figure, the wall median."""
         found = self.comparisons.get(batch) if batch else None
@@ -212,6 +220,7 @@ class Findings:
     imports: Sequence[Mapping[str, Any]] = ()
     sources: Sequence[Path] = field(default_factory=tuple)
     here: Hardware | None = None
+    ladder: Sequence[Step] | NotMeasured = field(default_factory=tuple)
 
     @property
     def reference(self) -> VariantFindings:

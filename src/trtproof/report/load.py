@@ -7,6 +7,7 @@ reason; a broken file is an error. Nothing is ever filled in.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from trtproof import artifacts
@@ -14,9 +15,10 @@ from trtproof.config import VariantConfig
 from trtproof.hardware import load_hardware
 from trtproof.report.engine_figures import INSPECTION
 from trtproof.report.evaluated import Evaluation, compare_scores, load_evaluation
-from trtproof.report.figures import NotMeasured, Timing
+from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Audit, Findings, Plan, Scores, Settings, VariantFindings
 from trtproof.report.imported import load_imports
+from trtproof.report.ladder import build_ladder
 from trtproof.report.memory import load_host_peaks
 from trtproof.report.sources import Sources, reason_text
 from trtproof.report.timed import NOT_RECORDED, Made, Timed, load_timed
@@ -38,19 +40,18 @@ def load_findings(settings: Settings) -> Findings:
     evaluations = _load_evaluations(records, sources)
     timed = load_timed(settings, here, Made(records, evaluations), sources)
     peaks = load_host_peaks(sources)
-    variants = [
-        _variant(
-            name,
-            settings.variants[name],
-            records[name],
-            timed=timed,
-            scores=compare_scores(
-                evaluations[reference], evaluations[name], bounded=settings.budget.scores
-            ),
-            host_peak_bytes=peaks.get(name),
-            sources=sources,
+    scores = {
+        name: compare_scores(
+            evaluations[reference], evaluations[name], bounded=settings.budget.scores
         )
         for name in names
+    }
+    rows = [
+        _variant(settings.variants[name], name, records[name], timed, scores[name], sources)
+        for name in names
+    ]
+    variants = [
+        replace(row, host_peak_bytes=peaks.get(row.name)) if row.is_timed else row for row in rows
     ]
     return Findings(
         settings=settings,
@@ -62,6 +63,7 @@ def load_findings(settings: Settings) -> Findings:
         audits=[_load_audit(recipe, sources) for recipe in settings.recipes],
         calibration=_load_calibration(sources),
         imports=load_imports(sources),
+        ladder=build_ladder(settings, evaluations, sources),
         sources=sources.paths,
         here=here,
     )
@@ -79,17 +81,14 @@ def _load_record(variant: str, sources: Sources) -> EngineRecord | None:
 
 
 def _variant(
-    name: str,
     config: VariantConfig,
+    name: str,
     record: EngineRecord | None,
-    *,
     timed: Timed,
     scores: Scores | NotMeasured,
     sources: Sources,
-    host_peak_bytes: int | None,
 ) -> VariantFindings:
     reason = record.reason if record else None
-    is_timed = any(isinstance(timing, Timing) for timing in timed.timings[name].values())
     return VariantFindings(
         name=name,
         config=config,
@@ -103,7 +102,6 @@ def _variant(
         scenarios=timed.scenarios[name],
         answers=timed.answers[name],
         scores=scores,
-        host_peak_bytes=host_peak_bytes if is_timed else None,
     )
 
 

@@ -20,6 +20,7 @@ from trtproof.report.comparisons import WALL_P99, Comparisons
 from trtproof.report.engine_figures import engine_figures
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Run, Scores, VariantFindings
+from trtproof.report.ladder import path_figures
 from trtproof.report.relative import (
     host_peak_ratio,
     plan_size_ratio,
@@ -35,7 +36,7 @@ BYTES_PER_MIB: Final = 1024 * 1024
 
 Metrics = dict[str, Any]
 """One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}], [outputs],
-[calibration: {...}]}."""
+[calibration: {...}], [ladder: {...}]}; the ladder is step -> figures (trtproof.report.ladder)."""
 
 
 def make_metrics(findings: Findings) -> dict[str, Metrics]:
@@ -78,7 +79,14 @@ def _of_variant(variant: VariantFindings, findings: Findings) -> Metrics:
     if is_calibrated(variant.config.recipe, findings.settings.recipes):
         calibration = _rounded(calibration_figures(findings.calibration))
         metrics |= {"calibration": calibration} if calibration else {}
-    return metrics
+    return metrics | _ladder(variant, findings)
+
+
+def _ladder(variant: VariantFindings, findings: Findings) -> Metrics:
+    figures = path_figures(findings.ladder, (variant.name, variant.config.recipe))
+    return (
+        {"ladder": {step: _rounded(values) for step, values in figures.items()}} if figures else {}
+    )
 
 
 def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:

@@ -21,6 +21,7 @@ from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
 from trtproof.report.headline import fastest_variant, make_tiles, make_warnings, speed_sentence
 from trtproof.report.imported import show_imports
+from trtproof.report.ladder_tables import ladder_table
 from trtproof.report.pictures import Picture
 from trtproof.report.place import elsewhere_text
 from trtproof.report.provenance import identity_rows, reproduce_lines
@@ -80,6 +81,7 @@ def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "audit_table": tables.audit_table(findings),
         "calibration_title": calibration_title(findings),
         "calibration_table": calibration_table(findings),
+        "ladder_table": ladder_table(findings.ladder),
         "variants": _variant_rows(findings),
         "environment": _environment(findings),
         "elsewhere": elsewhere_text(findings),

@@ -12,7 +12,7 @@ from trtproof import artifacts
 from trtproof.errors import InputError
 from trtproof.tensor import Array
 
-SELF_EVIDENT = ("built", "unavailable")
+SELF_EVIDENT = ("built", "unavailable", "evaluated_only")
 """Statuses that a reason for not measuring need not repeat."""
 
 UNTIMED = "evaluated, not timed"

@@ -251,7 +251,7 @@ def write_evaluation(
     skipped = dict.fromkeys(result.predictions, NO_LABELS) | result.refused
     summary = describe_record(record) | {
         "plan_sha256": record.plan_sha256,
-        "executor": record.backend,
+        "executor": record.details.get("executor", record.backend),
         "samples_count": len(result.indices),
         "labelled": labelled,
         "synthetic": synthetic,
