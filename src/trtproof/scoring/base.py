@@ -15,7 +15,9 @@ Prediction = Any
 class Scorer(Protocol):
     """One metric family.
 
-    Registered in trtproof.scoring.SCORERS, or an import path.
+    Registered in trtproof.scoring.SCORERS, or an import path. A metric's name ends in its unit:
+    of one in `pct` or `ratio` a sample has at most 100 or 1. A scorer of which a lower value is
+    better (an error rate) names such metrics in an attribute `lower_is_better`, a tuple of names.
     """
 
     def predictions(self, outputs: Feeds, batch: Batch) -> Sequence[Prediction]:
@@ -37,6 +39,11 @@ class Scorer(Protocol):
     ) -> Mapping[str, Array] | None:
         """Return metric name -> one value per sample, whose mean is the metric.
 
-        None where the metric does not decompose.
+        None where the metric does not decompose: its interval then comes from scoring resamples.
         """
         ...
+
+
+def is_lower_better(scorer: Scorer, metric: str) -> bool:
+    """Say whether a lower value of a scorer's metric is better."""
+    return metric in getattr(scorer, "lower_is_better", ())
