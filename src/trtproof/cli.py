@@ -61,7 +61,44 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=None, help="the folder (default: artifacts/report-partial)"
     )
     report.set_defaults(command=_report)
+    _add_compare(commands)
     return parser
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands whose exit code is a verdict."""
+    compare = commands.add_parser(
+        "compare",
+        help="say what became faster or slower since a revision",
+        description="Time the plans of a revision and of the workspace in one session and judge "
+        "every difference. Exits with 5 for a regression, 4 where they cannot be compared.",
+    )
+    compare.add_argument(
+        "--base", default="HEAD", metavar="REV", help="the revision (default: the last commit)"
+    )
+    compare.add_argument(
+        "--stored",
+        action="store_true",
+        help="run nothing: compare the recorded sessions, relative to the reference of each",
+    )
+    compare.add_argument(
+        "--strict", action="store_true", help="exit with 3 where a verdict is inconclusive"
+    )
+    compare.set_defaults(command=_compare)
+    check = commands.add_parser(
+        "check",
+        help="judge the budget of conf/budget for CI",
+        description="Judge the declared budget by what the pipeline left. Exits with 5 where it is "
+        "missed.",
+    )
+    check.add_argument(
+        "--base", metavar="REV", help="also compare the recorded sessions with this revision's"
+    )
+    check.add_argument(
+        "--strict", action="store_true", help="exit with 3 where a verdict is inconclusive"
+    )
+    check.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML as well")
+    check.set_defaults(command=_check)
 
 
 def _compose(parsed: argparse.Namespace) -> int:
@@ -76,6 +113,17 @@ def _compose(parsed: argparse.Namespace) -> int:
     changed = not parsed.check and write_params(text)
     print(f"{PARAMS_FILE}: {'written' if changed else 'unchanged'}")
     return 0
+
+
+def _compare(parsed: argparse.Namespace) -> int:
+    from trtproof.compare.command import run_compare
+    from trtproof.compare.result import Mode, Strictness, exit_code
+    from trtproof.compare.texts import render_text
+
+    found, folder = run_compare(parsed.base, Mode.STORED if parsed.stored else Mode.PAIRED)
+    print(render_text(found))
+    print(f"Page, Markdown and JSON: {folder}/")
+    return exit_code(found, Strictness.STRICT if parsed.strict else Strictness.LENIENT)
 
 
 def _report(parsed: argparse.Namespace) -> int:
