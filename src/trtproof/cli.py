@@ -126,6 +126,19 @@ def _compare(parsed: argparse.Namespace) -> int:
     return exit_code(found, Strictness.STRICT if parsed.strict else Strictness.LENIENT)
 
 
+def _check(parsed: argparse.Namespace) -> int:
+    from trtproof.compare.check import exit_code, render_cases, run_check
+    from trtproof.compare.junit import write_junit
+    from trtproof.compare.result import Strictness
+
+    strictness = Strictness.STRICT if parsed.strict else Strictness.LENIENT
+    cases = run_check(parsed.base)
+    print(render_cases(cases))
+    if parsed.junit is not None:
+        write_junit(parsed.junit, cases, strictness)
+    return exit_code(cases, strictness)
+
+
 def _report(parsed: argparse.Namespace) -> int:
     from trtproof.report.partial import FOLDER, write_partial_report
 

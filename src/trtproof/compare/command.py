@@ -110,12 +110,10 @@ def require_up_to_date(stale: Mapping[str, str], prefix: str) -> None:
             )
 
 
-def compare_revisions(
-    sides: Sides, mode: Mode
-) -> tuple[Comparison, paired.Session | None]:
+def compare_revisions(sides: Sides, mode: Mode) -> tuple[Comparison, paired.Session | None]:
     """Return what was found, and the session if one was run for it."""
     if mode is Mode.STORED:
-        return _compare_stored(sides), None
+        return compare_stored(sides), None
     config = paired.latency_only(load_section(BenchmarkConfig, "benchmark"))
     pythonpath = tuple(load_section(list[str], "pythonpath"))
     extend_path(pythonpath)
@@ -150,7 +148,12 @@ def compare_revisions(
     return found, session
 
 
-def _compare_stored(sides: Sides) -> Comparison:
+def compare_stored(sides: Sides) -> Comparison:
+    """Return what two recorded sessions say.
+
+    Raises:
+        InputError: one side has no session, or DVC's cache lacks it.
+    """
     before, after = stored.load_recorded(sides.base), stored.load_recorded(sides.work)
     moments = " and ".join(str(one.run.get("started_at")) for one in (before, after))
     subject = _subject(

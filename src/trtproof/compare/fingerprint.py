@@ -11,7 +11,15 @@ from trtproof.compare.revision import Revision
 from trtproof.errors import MissingFileError
 from trtproof.report.sources import flatten
 
-OF_RUN: Final = ("protocol", "profile", "reference", "clock", "machine", "affinity.asked", "figures")
+OF_RUN: Final = (
+    "protocol",
+    "profile",
+    "reference",
+    "clock",
+    "machine",
+    "affinity.asked",
+    "figures",
+)
 """Of run.json: how and on what it was measured."""
 
 OF_SCHEDULE: Final = ("batches", "items_count", "restart_every_rounds", "wanted")

@@ -37,7 +37,9 @@ def draw_forest(times: Sequence[TimeChange], *, width: float = 1000) -> str:
     The shaded zone of a row is what does not count there: the smallest effect that matters, or the
     noise of the session where that is larger.
     """
-    drawing = Drawing(width, TOP + ROW * len(times) + BOTTOM, "Change of every time, with its noise")
+    drawing = Drawing(
+        width, TOP + ROW * len(times) + BOTTOM, "Change of every time, with its noise"
+    )
     reach = max([LEAST_REACH, *(abs(end) for item in times for end in _ends(item))]) * 1.1
     middle, scale = LEFT + (width - LEFT - RIGHT) / 2, (width - LEFT - RIGHT) / 2 / reach
     floor = drawing.height - BOTTOM
@@ -79,4 +81,3 @@ def _ends(item: TimeChange) -> list[float]:
     for ratio in ratios:
         found += [log(value) for value in (ratio.value, ratio.low, ratio.high) if value is not None]
     return found
-

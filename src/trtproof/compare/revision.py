@@ -90,7 +90,9 @@ def open_revision(name: str, folder: Path) -> Revision:
             f"{name} ({commit[:SHORT]}) has no {LOCK_FILE}: nothing was built when it was "
             f"committed; name a revision with --base, or commit {LOCK_FILE} after `dvc repro`"
         )
-    outs = (out for entry in read_lock(folder / LOCK_FILE).values() for out in entry.get("outs", ()))
+    outs = (
+        out for entry in read_lock(folder / LOCK_FILE).values() for out in entry.get("outs", ())
+    )
     lock = {str(out["path"]): out for out in outs}
     return Revision(name, commit, folder, cache_folder(), lock)
 
@@ -113,7 +115,10 @@ def fetch_folder(revision: Revision, path: Path, only: tuple[str, ...] = ()) -> 
     for item in json.loads(listing.read_bytes()):
         if only and item["relpath"] not in only:
             continue
-        source, target = _object(revision.cache, item["md5"]), place / PurePosixPath(item["relpath"])
+        source, target = (
+            _object(revision.cache, item["md5"]),
+            place / PurePosixPath(item["relpath"]),
+        )
         if not source.is_file():
             raise _not_cached(revision, path)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -65,9 +65,7 @@ def _read(revision: Revision, variant: str) -> Evaluation:
     return scores, artifacts.read_json(folder / PREDICTIONS_FILE, made_by=made_by)
 
 
-def _require_same_plans(
-    pair: Pair, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> None:
+def _require_same_plans(pair: Pair, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     for side, scores in ((pair.base, before), (pair.work, after)):
         if scores.get("plan_sha256") != side.record.plan_sha256:
             raise InputError("the scored plan is not the built one; run `dvc repro evaluate`")
@@ -144,4 +142,3 @@ def judge_loss(drop: Drop, margin: float) -> tuple[ScoreWord, str]:
 
 def _interval(bounds: Bounds) -> str:
     return f"the 99 % interval {bounds[0]:.3g} to {bounds[1]:.3g}"
-

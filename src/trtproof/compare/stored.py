@@ -95,8 +95,12 @@ class Recordings:
         built_for = (pair.base.record.facts, pair.work.record.facts)
         unlike = [key for key in built_for[1] if built_for[0].get(key) != built_for[1][key]]
         if unlike:
-            shown = "; ".join(f"{key}: {built_for[0].get(key)} -> {built_for[1][key]}" for key in unlike)
-            return Absent(pair.variant, f"built for another machine or version ({shown})", blocks=True)
+            shown = "; ".join(
+                f"{key}: {built_for[0].get(key)} -> {built_for[1][key]}" for key in unlike
+            )
+            return Absent(
+                pair.variant, f"built for another machine or version ({shown})", blocks=True
+            )
         return None
 
     def _judge_pair(self, pair: Pair, batch: int, device: Device) -> list[TimeChange] | Absent:

@@ -30,16 +30,17 @@ DIGITS: Final = 4
 
 @dataclass(frozen=True)
 class Titled:
-    """A table and what stands above it."""
+    """A table, what stands above it, and how many of its first columns name a row."""
 
     title: str
     table: Table
+    names_count: int = 2
 
 
 def make_tables(found: Comparison) -> list[Titled]:
     """Return every table that has rows, in the order of reading."""
     tables = [
-        Titled("Time", time_table(found.times)),
+        Titled("Time", time_table(found.times), names_count=3),
         Titled("Scores", score_table(found.scores)),
         Titled("Engines", size_table(found.sizes)),
         Titled("Not the same on both sides", refused_table(found)),

@@ -51,13 +51,13 @@ def render_markdown(found: Comparison) -> str:
 
 def _reasons(item: Titled) -> str:
     """Return why each word was chosen, which would make the table too wide."""
-    lines = [
-        f"{row[0].text}, {', '.join(cell.text for cell in row[1:3])}: {cell.text}, {cell.detail}"
-        for row in item.table.rows
-        for cell in row
-        if cell.detail
-    ]
-    return "\n".join(f"{GAP}{line}" for line in lines)
+    rows: dict[str, list[str]] = {}
+    for row in item.table.rows:
+        name = " ".join(cell.text for cell in row[: item.names_count])
+        for cell in row:
+            if cell.detail:
+                rows.setdefault(f"{cell.text}, {cell.detail}", []).append(name)
+    return "\n".join(f"{GAP}{reason}: {', '.join(names)}" for reason, names in rows.items())
 
 
 def _text_table(table: Table) -> str:

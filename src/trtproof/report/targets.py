@@ -40,7 +40,10 @@ MOSTLY_DISTURBED: Final = "more than half of the rounds were disturbed"
 
 @dataclass(frozen=True)
 class TargetVerdict:
-    """One target and one variant; `why` says what the word follows from, where it is not plain."""
+    """One target and one variant; `why` says what the word follows from, where it is not plain.
+
+    `is_indicative` is true where the run was too short to decide anything.
+    """
 
     target: str
     variant: str
@@ -48,6 +51,7 @@ class TargetVerdict:
     measured: str
     word: Word
     why: str = ""
+    is_indicative: bool = False
 
     @property
     def tone(self) -> Tone:
@@ -177,8 +181,8 @@ def _place(bounds: Sequence[Bounds | None], limit: float, better: Better) -> tup
 def _settle(findings: Findings, word: Word, why: str) -> dict[str, Any]:
     """Return the word and its reason; a mostly disturbed session decides nothing."""
     if findings.selection.mostly_disturbed:
-        return {"word": "undecided", "why": MOSTLY_DISTURBED}
-    return {"word": word, "why": why}
+        word, why = "undecided", MOSTLY_DISTURBED
+    return {"word": word, "why": why, "is_indicative": findings.indicative}
 
 
 def _timing(variant: VariantFindings, findings: Findings) -> Timing | NotMeasured:
