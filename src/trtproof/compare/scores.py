@@ -68,7 +68,9 @@ def _read(revision: Revision, variant: str) -> Evaluation:
 def _require_same_plans(pair: Pair, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     for side, scores in ((pair.base, before), (pair.work, after)):
         if scores.get("plan_sha256") != side.record.plan_sha256:
-            raise InputError("the scored plan is not the built one; run `dvc repro evaluate`")
+            raise InputError(
+                f"the scored plan of {pair.variant} is not the built one; run `dvc repro evaluate`"
+            )
 
 
 def _require_same_samples(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ INSPECTION: Final = "inspection"
 BYTES: Final = "_bytes"
 BYTES_PER_MIB: Final = 1024 * 1024
 
-Figures = Mapping[tuple[str, str], float]
+Figures = dict[tuple[str, str], float]
 """(what, unit) -> value."""
 
 
@@ -46,7 +46,7 @@ def _figures(side: Side) -> Figures:
     record = side.record
     plan = (str(record.plan), f"{record.plan}.data")
     size = sum((side.folder / name).stat().st_size for name in record.files if name in plan)
-    found: dict[tuple[str, str], float] = {("plan", "MiB"): size / BYTES_PER_MIB}
+    found: Figures = {("plan", "MiB"): size / BYTES_PER_MIB}
     seconds = record.made.get("seconds")
     if seconds is not None:
         found["build", "s"] = float(seconds)
@@ -59,7 +59,7 @@ def _figures(side: Side) -> Figures:
 def _counts(side: Side) -> Figures:
     """Return how many layers there are, by an engine's inspector where it has one."""
     inspected: Mapping[str, Any] = side.record.details.get(INSPECTION, {})
-    counts = {
+    counts: Figures = {
         (name, ""): float(value)
         for name, value in inspected.items()
         if isinstance(value, int) and not isinstance(value, bool)
