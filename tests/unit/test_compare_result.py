@@ -106,9 +106,7 @@ def test_a_plain_figure_changes_from_its_smallest_effect_on(before, after, word)
 
 
 def test_a_larger_plan_is_shown_and_decides_nothing():
-    comparison = found(
-        time(Word.SAME), sizes=[SizeChange("a", "plan", "MiB", 1.0, 2.0, 0.005)]
-    )
+    comparison = found(time(Word.SAME), sizes=[SizeChange("a", "plan", "MiB", 1.0, 2.0, 0.005)])
     assert exit_code(comparison, Strictness.STRICT) == 0
     assert "LARGER" in render_text(comparison)
 
@@ -174,7 +172,9 @@ def test_the_zone_holds_small_changes_and_not_large_ones():
         shown = Ratio(value, value, value, rounds_count=12, sessions_count=3)
         drawn = draw_forest([time(Word.SAME, shown=shown)])
         bar = drawn.partition("<rect ")[2]
-        left, width = (float(bar.partition(f'{key}="')[2].partition('"')[0]) for key in ("x", "width"))
+        left, width = (
+            float(bar.partition(f'{key}="')[2].partition('"')[0]) for key in ("x", "width")
+        )
         dot = float(drawn.partition('cx="')[2].partition('"')[0])
         assert (left < dot < left + width) is inside
 
