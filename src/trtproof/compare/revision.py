@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import posixpath
 import shutil
 import subprocess
 import tarfile
@@ -129,17 +130,23 @@ def fetch_folder(revision: Revision, path: Path, only: tuple[str, ...] = ()) -> 
 def fetch_sources(revision: Revision, pythonpath: tuple[str, ...]) -> tuple[str, ...]:
     """Return the folders of the user's own packages as they were at a revision.
 
-    They are read from git; a folder that git did not track then is an error.
+    They are read from git; an absolute folder is not the project's, and the same at all revisions.
 
     Raises:
         InputError: git has no such folder at the revision.
     """
+    prefix, top = (
+        _git("rev-parse", what).stdout.decode().strip()
+        for what in ("--show-prefix", "--show-toplevel")
+    )
     places = []
     for number, folder in enumerate(pythonpath):
-        prefix = _git("rev-parse", "--show-prefix").stdout.decode().strip()
-        inside = PurePosixPath(prefix, folder).as_posix()
+        if Path(folder).is_absolute():
+            places.append(folder)
+            continue
+        inside = posixpath.normpath(posixpath.join(prefix, folder))
         tree = revision.commit if inside == "." else f"{revision.commit}:{inside}"
-        done = _git("archive", "--format=tar", tree)
+        done = _git("-C", top, "archive", "--format=tar", tree)
         if done.returncode != 0:
             raise InputError(
                 f"pythonpath {folder!r} is not in git at {revision.title}; commit your package, or "
