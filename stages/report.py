@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trtproof import artifacts, stage
 from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig, load_section
+from trtproof.registry import extend_path
 from trtproof.report.findings import Settings
 from trtproof.report.load import load_findings
 from trtproof.report.manifest import MANIFEST, make_manifest
@@ -15,6 +16,7 @@ from trtproof.report.required import require_inputs
 
 def main() -> None:
     """Write metrics/variants/, metrics/plots/, metrics/report.md, pictures, artifacts/report/."""
+    extend_path(load_section(list[str], "pythonpath"))  # scorers of the user's own
     settings = read_settings()
     require_inputs(settings)
     findings = load_findings(settings)

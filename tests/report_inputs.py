@@ -32,6 +32,9 @@ from trtproof.sidecar import EngineRecord, write_record
 __all__ = ["REFERENCE", "SLUG", "Inputs", "Made", "build", "change", "load"]
 
 
+SCORED = ("built", "evaluated_only")
+
+
 def load(inputs: Inputs) -> tuple[Findings, Facts]:
     """Return findings and facts of inputs that `build` wrote into the current folder."""
     findings = load_findings(inputs.settings())
@@ -65,6 +68,7 @@ def _write_params(inputs: Inputs) -> None:
             "weights": None,
         },
         "dataset": {"name": inputs.dataset},
+        "pythonpath": [],
         "variants": {name: describe_variant(made) for name, made in inputs.variants.items()},
         "recipes": {made.recipe: describe_recipe(made.recipe) for made in inputs.variants.values()},
         "reference": REFERENCE,
@@ -91,7 +95,7 @@ def _write_build(name: str, made: Made) -> None:
     folder = artifacts.build(name)
     folder.mkdir(parents=True, exist_ok=True)
     files, plan = {}, None
-    if made.status == "built":
+    if made.status in SCORED:
         plan = "engine.onnx" if made.backend != "torch" else "engine.safetensors"
         content = np.random.default_rng(len(name)).integers(0, 256, made.size_bytes, dtype=np.uint8)
         (folder / plan).write_bytes(content.tobytes())
@@ -117,10 +121,10 @@ def _write_build(name: str, made: Made) -> None:
 
 def _write_evaluation(name: str, made: Made, inputs: Inputs) -> None:
     folder = artifacts.evaluate(name)
-    head = {"schema": 1, "variant": name, "status": made.status}
-    if made.status != "built":
-        reason = made.reason.to_json() if made.reason else None
-        artifacts.write_json(folder / "scores.json", head | {"reason": reason})
+    reason = made.reason.to_json() if made.reason else None
+    head = {"schema": 1, "variant": name, "status": made.status, "reason": reason}
+    if made.status not in SCORED:
+        artifacts.write_json(folder / "scores.json", head)
         return
     labels, predictions, outputs = make_answers(name, made, inputs)
     hits = [label in row for label, row in zip(labels, predictions, strict=True)]
@@ -129,14 +133,13 @@ def _write_evaluation(name: str, made: Made, inputs: Inputs) -> None:
         folder / "scores.json",
         head
         | {
-            "reason": None,
             "plan_sha256": plan_sha256(name),
             "executor": made.backend,
             "samples_count": SAMPLES,
             "labelled": inputs.labelled,
             "synthetic": inputs.synthetic,
             "scores": scores,
-            "outputs": {"logits": {"nan_count": 0, "inf_count": 0}},
+            "outputs": {"logits": {"nan_count": int(np.isnan(outputs).sum()), "inf_count": 0}},
         },
     )
     stored = {

@@ -68,7 +68,7 @@ class Inputs:
     labelled: bool = True
     synthetic: bool = False
     random_weights: bool = False
-    budget: Mapping[str, float | None] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=dict)
     nan_in: str = ""
     disturbed: Mapping[int, Sequence[str]] = field(default_factory=dict)
     mostly_disturbed: bool = False
@@ -96,7 +96,7 @@ class Inputs:
             budget=decode(BudgetConfig, self.full_budget(), key="budget"),
         )
 
-    def full_budget(self) -> dict[str, float | None]:
+    def full_budget(self) -> dict[str, Any]:
         """Return the budget with every key."""
         keys = ("latency_p50_ms", "latency_p99_ms", "top1_drop_pp", "speedup_ratio")
         return dict.fromkeys(keys, None) | dict(self.budget)

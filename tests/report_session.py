@@ -44,7 +44,7 @@ def write_benchmark(inputs: Inputs) -> None:
         "answers": {"indices": list(ITEMS), "tolerance": 0.05},
         "scenarios": {name: SCENARIOS[name](built, inputs) for name in inputs.scenarios},
         "start": {"load_1min": inputs.load_1min},
-        "blocks": [{"first_is_slow": place == 0} for place in range(inputs.rounds)],
+        "blocks": _block_notes(built, inputs),
         "machine": {"cores": [0, 1], "variables": dict(inputs.variables), "python": "3.11.7"},
         "user": inputs.user,
         "changed": None if inputs.changed is None else list(inputs.changed),
@@ -65,6 +65,18 @@ def _round_note(number: int) -> dict[str, Any]:
     evidence = {"pressure_share": 0.01 + number / 1000, "steal_share": 0.0, "foreign_share": None}
     state = {"frequency_mhz": 2500.0 + number, "load_1min": 0.4}
     return {"before": state, "after": state, "evidence": evidence | {"throttled_ns": None}}
+
+
+def _block_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
+    """Return a note per round, of one contender each: the later in the list, the more memory."""
+    return [
+        {
+            "first_is_slow": place == 0,
+            "contender": built[place % len(built)],
+            "peak_rss_bytes": (100 + 10 * (place % len(built))) * 1024 * 1024,
+        }
+        for place in range(inputs.rounds if built else 0)
+    ]
 
 
 def _write_timed_answers(built: Sequence[str], inputs: Inputs) -> None:

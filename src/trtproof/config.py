@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import yaml
-from msgspec import Meta
+from msgspec import Meta, field
 
 from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.errors import ConfigError, MissingFileError
@@ -155,12 +155,37 @@ class EvaluateConfig(Section, frozen=True):
 
 
 class BudgetConfig(Section, frozen=True):
-    """Conf/budget: what the optimisation must achieve; null is no limit."""
+    """Conf/budget: what the optimisation must achieve; null is no limit.
 
-    latency_p50_ms: PositiveFloat | None
-    latency_p99_ms: PositiveFloat | None
-    top1_drop_pp: Annotated[float, Meta(ge=0)] | None
-    speedup_ratio: PositiveFloat | None
+    A `*_ratio` is relative to the reference: of speed and throughput at least so many times its,
+    of memory and size at most.
+    """
+
+    latency_p50_ms: PositiveFloat | None = None
+    latency_p99_ms: PositiveFloat | None = None
+    speedup_ratio: PositiveFloat | None = None
+    speedup_p99_ratio: PositiveFloat | None = None
+    throughput_ips: PositiveFloat | None = None
+    throughput_ratio: PositiveFloat | None = None
+    top1_drop_pp: Annotated[float, Meta(ge=0)] | None = None
+    """As {top1_pct: ...} in `score_drops`."""
+
+    score_drops: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
+    """Metric -> the most that it may lose, in its own unit (percentage points for `_pct`)."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    """Metric -> the least that it must be; the most, where a lower value is better."""
+
+    host_peak_mib: PositiveFloat | None = None
+    host_peak_ratio: PositiveFloat | None = None
+    plan_mib: PositiveFloat | None = None
+    plan_size_ratio: PositiveFloat | None = None
+
+    @property
+    def drop_limits(self) -> dict[str, float]:
+        """Return metric -> the most that it may lose."""
+        top1 = {} if self.top1_drop_pp is None else {"top1_pct": self.top1_drop_pp}
+        return top1 | self.score_drops
 
 
 class CompareConfig(Section, frozen=True):

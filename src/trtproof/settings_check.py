@@ -13,6 +13,7 @@ from typing import Any, Final
 from trtproof import artifacts
 from trtproof.backends import BACKENDS
 from trtproof.benchmark_config import BenchmarkConfig
+from trtproof.budget_check import check_budget
 from trtproof.config import AxisConfig, Params, RecipeConfig, VariantConfig
 from trtproof.data import FORMATS
 from trtproof.model_check import check_model, check_profile, wrong
@@ -269,5 +270,6 @@ CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_batches,
     check_rounds,
     check_repeats,
+    check_budget,
 )
 """In this order: a later check relies on what an earlier one made sure of."""

@@ -87,6 +87,8 @@ def test_predictions_survive_json(name, drawn):
 def test_there_is_one_prediction_per_sample_and_metric_names_carry_a_unit(name):
     predictions = predict(name, [[0.0] * CLASSES] * 3)
     assert len(predictions) == 3
-    for metric in load_scorer(name).score(predictions, [0, 1, 2]):
+    scores = load_scorer(name).score(predictions, [0, 1, 2])
+    assert list(scores) == list(SCORERS.load(name).metrics)
+    for metric in scores:
         assert metric.rsplit("_", 1)[-1] in {"pct", "pp", "ratio", "db", "count"}
         assert "." not in metric

@@ -134,8 +134,8 @@ def test_quick_never_gates_however_large_the_change():
     for machine in (QUIET, BIMODAL):
         for run in simulate_medians(machine, changes, runs=10, seed=9, plan=QUICK_PLAN):
             assert not any(item.gates for item in judge_paired(run, QUICK, QUICK_PLAN))
-        sides = [
+        before, after = (
             StoredValues(round_values(run, 0, QUICK_PLAN))
             for run in simulate_medians(machine, (1.0,), runs=2, seed=9, plan=QUICK_PLAN)
-        ]
-        assert not judge_stored(*sides, QUICK).gates
+        )
+        assert not judge_stored(before, after, QUICK).gates

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from trtproof.artifacts import to_json as as_text
 from trtproof.compare.forest import draw_forest
 from trtproof.compare.output import to_json
 from trtproof.compare.page import render_page
@@ -26,7 +27,6 @@ from trtproof.compare.result import (
 )
 from trtproof.compare.tables import summary_line
 from trtproof.compare.texts import render_markdown, render_text
-from trtproof.artifacts import to_json as as_text
 from trtproof.measure.ratios import Ratio
 from trtproof.measure.verdict import Verdict, Word
 

@@ -46,6 +46,8 @@ def ratio(value: float, down: float, up: float) -> Ratio:
 @given(ratios, ratios, widths, widths)
 def test_dividing_adds_distances_in_quadrature_on_the_log_scale(new, old, down, up):
     found = divide(ratio(new, down, down), ratio(old, up, up))
+    assert found.low
+    assert found.high
     assert found.value == pytest.approx(new / old)
     assert log(found.high / found.value) == pytest.approx(hypot(down, up), abs=1e-9)
     assert log(found.value / found.low) == pytest.approx(hypot(down, up), abs=1e-9)
@@ -53,6 +55,8 @@ def test_dividing_adds_distances_in_quadrature_on_the_log_scale(new, old, down, 
 
 def test_the_older_sessions_upper_side_widens_the_lower_one():
     found = divide(ratio(1.0, 0.0, 0.0), ratio(1.0, 0.1, 0.3))
+    assert found.low
+    assert found.high
     assert log(found.low) == pytest.approx(-0.3)
     assert log(found.high) == pytest.approx(0.1)
 

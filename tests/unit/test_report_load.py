@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.report_inputs import REFERENCE, Inputs, Made, build, change, load
 
@@ -16,6 +17,9 @@ from trtproof.report.figures import NotMeasured, Timing
 from trtproof.report.findings import Scores
 from trtproof.report.markdown import render_markdown
 from trtproof.report.page import render_page
+from trtproof.report.plots import render_plots
+from trtproof.report.targets import judge_targets
+from trtproof.scoring.difference import TensorDifference
 
 SMALL = Inputs(batches=(1,), requests=40)
 INT8 = "onnxruntime-int8_cpu"
@@ -83,7 +87,7 @@ def test_without_labels_there_is_agreement_but_no_score():
     findings, facts = load(inputs)
     scores = find(findings, INT8).scores
     assert isinstance(scores, Scores)
-    assert (dict(scores.values), dict(scores.drops)) == ({}, {})
+    assert (scores.values, scores.drops) == ({}, {})
     assert scores.agreement_pct == pytest.approx(100 * 359 / 360)
     assert "have no labels" in render_page(findings, facts)
 
@@ -96,8 +100,10 @@ def test_samples_with_nan_are_counted_and_explained():
     assert isinstance(scores, Scores)
     assert scores.missing_count == 1
     assert not isinstance(scores.differences, NotMeasured)
-    assert scores.differences["logits"].nan_count == 1
-    assert scores.differences["logits"].worst_indices[0] == 3
+    difference = scores.differences["logits"]
+    assert isinstance(difference, TensorDifference)
+    assert difference.nan_count == 1
+    assert difference.worst_indices[0] == 3
     assert "it counts as wrong" in render_page(findings, facts)
 
 
@@ -105,7 +111,8 @@ def test_the_drop_is_the_references_score_minus_the_variants():
     build(SMALL)
     scores = find(load(SMALL)[0], INT8).scores
     assert isinstance(scores, Scores)
-    assert scores.drops == {"top1_pct": pytest.approx(100 / 360)}
+    assert not isinstance(scores.drops, NotMeasured)
+    assert scores.drops["top1_pct"].value == pytest.approx(100 / 360)
 
 
 def test_the_second_run_of_the_reference_is_the_control():
@@ -207,3 +214,114 @@ def test_a_single_variant_is_a_report_too():
     findings, facts = load(inputs)
     assert "no other variant" in render_page(findings, facts)
     assert render_markdown(findings, facts)
+
+
+UNTIMED = Reason(
+    "not_timed_here",
+    "evaluated, not timed: int8 is explicit quantisation, which a CPU only emulates",
+    "time it with backend tensorrt",
+)
+BUDGET = {
+    "latency_p50_ms": 5.0,
+    "latency_p99_ms": 5.0,
+    "speedup_ratio": 1.0,
+    "speedup_p99_ratio": 1.0,
+    "throughput_ips": 1.0,
+    "throughput_ratio": 1.0,
+    "host_peak_mib": 1e4,
+    "host_peak_ratio": 9.0,
+    "plan_mib": 99.0,
+    "plan_size_ratio": 9.0,
+    "top1_drop_pp": 9.0,
+}
+
+
+@pytest.mark.parametrize(
+    "reason", [UNTIMED, replace(UNTIMED, text=UNTIMED.text.removeprefix("evaluated, not timed: "))]
+)
+def test_a_variant_that_is_evaluated_only_has_scores_and_no_time_and_says_so(reason):
+    inputs = change(replace(SMALL, budget=BUDGET), INT8, status="evaluated_only", reason=reason)
+    build(inputs)
+    findings, facts = load(inputs)
+    variant, text = find(findings, INT8), f"{UNTIMED.text}; {UNTIMED.repair}"
+    assert isinstance(variant.scores, Scores)
+    assert not isinstance(variant.scores.drops, NotMeasured)
+    for found in (variant.timings[1], variant.comparisons[1], variant.plan):
+        assert found == NotMeasured(text)
+    for found in (
+        variant.scenarios.throughput,
+        variant.scenarios.cold,
+        variant.scenarios.sustained,
+    ):
+        assert found == NotMeasured(text)
+    metrics = facts.metrics[INT8]
+    assert (metrics["status"], metrics["reason"]) == ("evaluated_only", "not_timed_here")
+    assert set(metrics) == {"schema", "status", "reason", "scores", "outputs"}  # nothing timed
+    assert not any(INT8 in text for text in render_plots(findings, facts).values())
+    for rendered in (render_page(findings, facts), render_markdown(findings, facts)):
+        assert "evaluated, not timed: int8 is explicit quantisation" in rendered
+        assert "evaluated_only:" not in rendered
+    words = {item.target: item for item in judge_targets(findings, facts) if item.variant == INT8}
+    drop = words.pop("Top-1 drop")
+    assert drop.word == "met"
+    assert {item.word for item in words.values()} == {"not measured"}
+    assert len(words) == len(BUDGET) - 1
+
+
+def test_scores_of_a_build_that_was_timed_are_not_those_of_one_that_is_not():
+    build(SMALL)
+    path = artifacts.evaluate(INT8) / "scores.json"
+    status = {"status": "evaluated_only"}
+    artifacts.write_json(path, artifacts.read_json(path, made_by="evaluate") | status)
+    found = find(load(SMALL)[0], INT8).scores
+    assert found == NotMeasured("the evaluated plan is not the built one; run `dvc repro`")
+
+
+def test_the_scorer_that_is_compared_has_predictions():
+    build(replace(SMALL, labelled=False))
+    for name in (REFERENCE, INT8):
+        path = artifacts.evaluate(name) / "predictions.json"
+        stored = artifacts.read_json(path, made_by="evaluate")
+        predictions = {"top1": [], "aaa": [], "words": stored["predictions"]["top1"]}
+        artifacts.write_json(path, stored | {"predictions": predictions})
+    scores = find(load(SMALL)[0], INT8).scores
+    assert isinstance(scores, Scores)
+    assert scores.agreement_pct == pytest.approx(100 * 359 / 360)
+
+
+def test_a_scorer_that_is_not_here_leaves_scores_without_a_comparison():
+    build(SMALL)
+    for name in (REFERENCE, INT8):
+        for file in ("scores.json", "predictions.json"):
+            path = artifacts.evaluate(name) / file
+            text = path.read_text(encoding="utf-8").replace('"top1"', '"nobodys.metrics:F1"')
+            path.write_text(text, encoding="utf-8")
+    scores = find(load(SMALL)[0], INT8).scores
+    assert isinstance(scores, Scores)
+    assert "top1_pct" in scores.values
+    assert isinstance(scores.drops, NotMeasured)
+    assert "there is no module 'nobodys'" in scores.drops.reason
+
+
+def test_every_output_of_either_side_is_compared_or_says_why_not():
+    build(SMALL)
+    for name, shape in ((REFERENCE, (64, 3)), (INT8, (64, 4))):
+        path = artifacts.evaluate(name) / "outputs.npz"
+        with np.load(path) as arrays:
+            logits = arrays["logits"]
+        extra = {"boxes": np.zeros(shape), "flags": np.zeros(64, dtype=np.int64)}
+        only = {"states": np.zeros(64)} if name == INT8 else {}
+        np.savez(path, allow_pickle=False, logits=logits, **extra, **only)
+    findings, facts = load(SMALL)
+    scores = find(findings, INT8).scores
+    assert isinstance(scores, Scores)
+    found = scores.differences
+    assert not isinstance(found, NotMeasured)
+    assert isinstance(found["boxes"], NotMeasured)
+    assert found["states"] == NotMeasured("the reference has no such output")
+    assert set(facts.metrics[INT8]["outputs"]) == {"logits", "flags"}
+    assert "(64, 3) and (64, 4)" in render_page(findings, facts)
+    other = find(findings, "onnxruntime-fp32").scores
+    assert isinstance(other, Scores)
+    assert not isinstance(other.differences, NotMeasured)
+    assert other.differences["boxes"] == NotMeasured("it has no such output")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,9 @@ from trtproof.report.metrics import drop_name, round_significant
 
 INPUTS = Inputs()
 INT8 = "onnxruntime-int8_cpu"
-UNITS = {"ms", "s", "pct", "pp", "mib", "ips", "ratio", "count"}
+UNITS = {"ms", "s", "pct", "pp", "mib", "ips", "ratio", "count", "db"}
+OWN_UNIT = "max_abs"
+"""In the unit of the output that it is about."""
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +56,10 @@ def test_there_are_only_numbers_and_two_texts_and_no_dots_in_keys(made):
 def test_every_figure_names_its_unit(made):
     for metrics in made.values():
         for path, _ in leaves(metrics):
-            if path[-1] in {"schema", "status", "reason"}:
+            if path[-1] in {"schema", "status", "reason", OWN_UNIT}:
                 continue
-            words = [key.rpartition("_")[2] for key in path[1:]]
+            ends = [re.sub("_(ci|gate)_(lo|hi)$", "", key) for key in path]
+            words = [key.rpartition("_")[2] for key in ends]
             assert UNITS & set(words), path
 
 
@@ -67,7 +71,7 @@ def test_numbers_have_five_significant_digits(made):
 
 
 def test_device_figures_lie_under_the_slug_and_scores_do_not(made):
-    assert set(made[INT8]) == {"schema", "status", SLUG, "scores"}
+    assert set(made[INT8]) == {"schema", "status", SLUG, "scores", "outputs"}
     assert "latency_b1_ms" in made[INT8][SLUG]
     assert "top1_pct" in made[INT8]["scores"]
 
@@ -83,6 +87,35 @@ def test_the_reference_has_a_control_and_no_speedup_or_drop(made):
     assert not any(key.startswith("speedup") for key in keys)
     assert "top1_drop_pp" not in made[REFERENCE]["scores"]
     assert "agreement_pct" not in made[REFERENCE]["scores"]
+
+
+def test_a_drop_stands_with_both_intervals_and_the_counts_behind_it(made):
+    scores = made["onnxruntime-int8"]["scores"]  # two of 360 more are wrong than the reference's
+    low, high = (scores[f"top1_drop_pp_{end}"] for end in ("ci_lo", "ci_hi"))
+    assert scores["top1_drop_pp_gate_lo"] < low < scores["top1_drop_pp"] < high
+    assert high < scores["top1_drop_pp_gate_hi"]
+    assert (scores["top1_lost_count"], scores["top1_gained_count"]) == (2, 0)
+    assert scores["top1_mcnemar_p_ratio"] == 0.5
+
+
+def test_output_differences_stand_with_the_figures_of_every_variant(made):
+    assert "outputs" not in made[REFERENCE]
+    for name in ("onnxruntime-fp32", INT8, "onnxruntime-int8"):
+        found = made[name]["outputs"]["logits"]
+        keys = {"max_abs", "cosine_ratio", "sqnr_db", "nan_count", "inf_count"}
+        assert set(found) == keys
+        assert found["max_abs"] > 0
+
+
+def test_relative_figures_stand_beside_the_absolute_ones(made):
+    figures, before = made[INT8][SLUG], made[REFERENCE][SLUG]
+    assert figures["plan_size_ratio"] == pytest.approx(340_000 / 1_200_000, rel=1e-4)
+    rate = figures["throughput_ratio"]
+    assert rate["gate_lo"] <= rate["ci_lo"] <= rate["value"] <= rate["ci_hi"] <= rate["gate_hi"]
+    assert figures["host_peak_mib"] == 120.0
+    assert figures["host_peak_ratio"] == 1.2
+    assert "throughput_ratio" not in before
+    assert "plan_size_ratio" not in before
 
 
 def test_latencies_can_be_recomputed_from_the_raw_samples(made):

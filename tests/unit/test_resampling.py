@@ -26,7 +26,7 @@ def test_resamples_are_the_same_on_every_machine_and_version():
 
 
 def test_the_seed_follows_from_the_samples_and_their_order():
-    assert seed_of([1, 2, 3]) == seed_of(np.asarray([1, 2, 3]))
+    assert seed_of([1, 2, 3]) == seed_of(list(np.asarray([1, 2, 3])))
     assert len({seed_of([1, 2, 3]), seed_of([3, 2, 1]), seed_of([1, 2])}) == 3
 
 
@@ -64,8 +64,10 @@ def test_each_end_errs_about_as_stated(kind, samples, monkeypatch):
 @given(st.integers(0, 1000), st.floats(-2, 2), st.floats(0.1, 10))
 def test_it_holds_the_mean_moves_with_it_and_scales(seed, shift, scale):
     values = np.random.default_rng(seed).normal(1.0, 1.0, 40)
-    (narrow, wide), again = (mean_intervals(values, 3, [0.95, GATE]) for _ in range(2))
-    assert [narrow, wide] == again
+    found = mean_intervals(values, 3, [0.95, GATE])
+    assert found is not None
+    assert found == mean_intervals(values, 3, [0.95, GATE])
+    narrow, wide = found
     assert wide[0] <= narrow[0] <= values.mean() <= narrow[1] <= wide[1]
     moved = mean_intervals(scale * values + shift, 3, [GATE])
     assert moved is not None

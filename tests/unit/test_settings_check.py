@@ -150,6 +150,40 @@ def test_a_users_scorer_is_taken_by_its_path(composed):
     check(composed, **{"evaluate/scorers": ["mine.metrics:F1"]})
 
 
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (
+            {"score_drops": {"f1_pct": 1.0}},
+            r"budget\.score_drops\.f1_pct: no scorer .* gives f1_pct .*top5_pct\)",
+        ),
+        ({"scores": {"top1": 90.0}}, r"budget\.scores\.top1: no scorer .* gives top1 "),
+        (
+            {"top1_drop_pp": 1.0, "score_drops": {"top1_pct": 1.0}},
+            r"budget\.score_drops\.top1_pct: there is a limit in budget\.top1_drop_pp too",
+        ),
+        ({"score_drops": {"top1_pct": -1.0}}, r"budget\.score_drops.*expected `float` >= 0"),
+        ({"plan_size": 3.0}, "plan_size"),
+    ],
+)
+def test_a_budget_of_what_there_is_not_is_refused(composed, limits, message):
+    with pytest.raises(ConfigError, match=message):
+        check(composed, **{f"budget/{key}": value for key, value in limits.items()})
+
+
+def test_a_budget_may_limit_what_scorers_give(composed):
+    check(composed, **{"budget/score_drops": {"top5_pct": 1.0}, "budget/top1_drop_pp": 0.5})
+    users = {"evaluate/scorers": ["top1", "mine.metrics:F1"], "budget/scores": {"f1_pct": 90.0}}
+    check(composed, **users)
+
+
+def test_the_example_budget_is_sound(composed):
+    example = (REPOSITORY / "conf/budget/example.yaml").read_text(encoding="utf-8")
+    budget = yaml.safe_load(example)
+    assert set(budget) == set(yaml.safe_load(composed)["budget"])  # every key is explained
+    check(composed, budget=budget)
+
+
 def test_an_onnx_model_has_no_pytorch_variant(composed):
     model = {"model/source": "onnx", "model/factory": None, "model/weights": "model.onnx"}
     with pytest.raises(ConfigError, match=r"torch-fp32\.backend: .*has no PyTorch model"):

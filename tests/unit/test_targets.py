@@ -63,7 +63,7 @@ def test_the_outcome_is_the_exact_binomial_tests(count, part, share):
     met = binomtest(over, count, 1 - share, alternative="less").pvalue <= 0.01 + 1e-12
     missed = binomtest(over, count, 1 - share, alternative="greater").pvalue <= 0.01 + 1e-12
     assert found.outcome is (
-        Outcome.MET if met else Outcome.MISSED if missed else Outcome.UNDECIDED
+        Outcome.MET if met else Outcome.MISSED if missed else Outcome.INCONCLUSIVE
     )
     assert (found.over_count, found.samples_count) == (over, count)
 
@@ -74,7 +74,7 @@ def test_a_request_exactly_at_the_limit_is_within_it():
 
 def test_few_requests_decide_nothing_however_quick_they_are():
     found = check_target([1.0] * 100, 3.0, 0.99)
-    assert (found.outcome, found.allowed_count) == (Outcome.UNDECIDED, None)
+    assert (found.outcome, found.allowed_count) == (Outcome.INCONCLUSIVE, None)
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=700), st.integers(0, 51))

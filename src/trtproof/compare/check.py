@@ -28,11 +28,13 @@ from trtproof.compare.revision import open_revision, open_workspace
 from trtproof.config import load_section
 from trtproof.hardware import load_hardware
 from trtproof.measure.verdict import Word
+from trtproof.registry import extend_path
 from trtproof.report.cells import Facts
+from trtproof.report.limits import TargetVerdict
 from trtproof.report.load import load_findings
 from trtproof.report.metrics import make_metrics
 from trtproof.report.partial import read_settings
-from trtproof.report.targets import TargetVerdict, judge_targets
+from trtproof.report.targets import judge_targets
 
 JUDGED: Final = ("build@", "evaluate@", "benchmark")
 """Prefixes of the stages whose results are judged."""
@@ -64,6 +66,7 @@ def run_check(base: str | None) -> list[Case]:
     Raises:
         InputError: the workspace is not up to date, or a result of the revision cannot be had.
     """
+    extend_path(load_section(list[str], "pythonpath"))  # scorers of the user's own
     stale = find_stale()
     for prefix in JUDGED:
         require_up_to_date(stale, prefix)

@@ -14,8 +14,8 @@ from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.compare import paired, stored
 from trtproof.compare.fingerprint import compare_fingerprints
 from trtproof.compare.output import write_outputs
-from trtproof.compare.pairs import Absent, Matching, match_variants
 from trtproof.compare.paired import Setting
+from trtproof.compare.pairs import Absent, Matching, match_variants
 from trtproof.compare.result import Comparison, Mode, ScoreChange, SizeChange, Subject
 from trtproof.compare.revision import (
     SHORT,
@@ -62,6 +62,7 @@ def run_compare(name: str, mode: Mode) -> tuple[Comparison, Path]:
             is not up to date; the message names the command that repairs it.
         BackendError: a plan cannot be run.
     """
+    extend_path(load_section(list[str], "pythonpath"))
     with tempfile.TemporaryDirectory(prefix="trtproof-") as temporary:
         base, work = open_revision(name, Path(temporary)), open_workspace()
         run_probe()
@@ -116,7 +117,6 @@ def compare_revisions(sides: Sides, mode: Mode) -> tuple[Comparison, paired.Sess
         return compare_stored(sides), None
     config = paired.latency_only(load_section(BenchmarkConfig, "benchmark"))
     pythonpath = tuple(load_section(list[str], "pythonpath"))
-    extend_path(pythonpath)
     setting = Setting(
         hardware=sides.hardware,
         config=config,

@@ -23,7 +23,7 @@ class Outcome(StrEnum):
 
     MET = "met"
     MISSED = "missed"
-    UNDECIDED = "undecided"
+    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def check_target(
     """Return whether the `share` quantile of latency is within `limit`, both in one unit.
 
     MET: if more than 1 - share of all requests were over the limit, so few over it would be seen
-    with probability 1 - confidence at most. MISSED: the same in the other direction. UNDECIDED
+    with probability 1 - confidence at most. MISSED: the same in the other direction. INCONCLUSIVE
     otherwise: more requests are needed, or the quantile is at the limit.
 
     Raises:
@@ -57,18 +57,24 @@ def check_target(
         problem = "there are no requests to check a target on; run `dvc repro -f benchmark`"
         raise InputError(problem)
     count, over = int(values.size), int((values > limit).sum())
-    outcome = Outcome.UNDECIDED
-    if bdtr(over, count, 1 - share) <= 1 - confidence:
-        outcome = Outcome.MET
-    elif over > 0 and bdtrc(over - 1, count, 1 - share) <= 1 - confidence:
-        outcome = Outcome.MISSED
     return TargetResult(
-        outcome=outcome,
+        outcome=judge_counts(count, over, share, confidence=confidence),
         samples_count=count,
         over_count=over,
         allowed_count=allowed_over(count, share, confidence=confidence),
         confidence=confidence,
     )
+
+
+def judge_counts(
+    samples_count: int, over_count: int, share: float, *, confidence: float = GATE_CONFIDENCE
+) -> Outcome:
+    """Return what so many requests, of which some are over the limit, say of it."""
+    if bdtr(over_count, samples_count, 1 - share) <= 1 - confidence:
+        return Outcome.MET
+    if over_count and bdtrc(over_count - 1, samples_count, 1 - share) <= 1 - confidence:
+        return Outcome.MISSED
+    return Outcome.INCONCLUSIVE
 
 
 def allowed_over(

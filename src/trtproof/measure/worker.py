@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any
 
 import numpy as np
 
@@ -29,12 +29,11 @@ from trtproof.errors import PipelineError
 from trtproof.measure.clock import Clock, MonotonicClock, ProcessCpuClock, ThreadCpuClock
 from trtproof.measure.imports import ImportTimer
 from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule
+from trtproof.measure.memory import peak_rss_bytes
 from trtproof.measure.streams import StreamRule, run_streams
 from trtproof.registry import extend_path, load_object
 from trtproof.stage import die_with_parent
 from trtproof.tensor import Feeds, concatenate
-
-KIB: Final = 1024
 
 
 class Worker:
@@ -95,11 +94,11 @@ class Worker:
         """Time one block and write its rows."""
         switches_before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         rows = self._loop(batch).run_block(BlockRule(**rule))
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        switches_after = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         np.save(out, rows, allow_pickle=False)
         return {
-            "switches_count": usage.ru_nivcsw - switches_before,
-            "peak_rss_bytes": usage.ru_maxrss * KIB,
+            "switches_count": switches_after - switches_before,
+            "peak_rss_bytes": peak_rss_bytes(),
         }
 
     def run_streams(
@@ -125,7 +124,7 @@ class Worker:
             "window_ns": window.window_ns,
             "completed_count": window.completed_count,
             "cpu_ns": window.cpu_ns,
-            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB,
+            "peak_rss_bytes": peak_rss_bytes(),
         }
 
     def answer_first(self, *, batch: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from trtproof.report.evaluated import Evaluation
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import AnswerCheck
 from trtproof.report.sources import Sources
+from trtproof.scoring.kept import is_ragged
 from trtproof.tensor import Array, Feeds
 
 
@@ -67,9 +68,12 @@ def check_answers(
     if not pairs:
         return NotMeasured("no timed sample is among the kept outputs")
     rows, kept_rows = [row for row, _ in pairs], [row for _, row in pairs]
+    whole = {name: array for name, array in evaluation.outputs.items() if not is_ragged(array)}
+    if not whole:
+        return NotMeasured("the extents of its outputs change from batch to batch")
     errors = [
         relative_error(expected[kept_rows], [timed.outputs[variant][output][rows]])
-        for output, expected in evaluation.outputs.items()
+        for output, expected in whole.items()
         if output in timed.outputs[variant]
     ]
     return AnswerCheck(len(pairs), max(errors, default=float("inf")))

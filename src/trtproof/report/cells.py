@@ -21,6 +21,9 @@ UNITS: Final = {
 COLOURS: Final = 6
 """Colours of variants besides the reference's grey; further variants take them again."""
 
+ENDS: Final = ("lo", "hi")
+"""Of an interval: what its two keys end in."""
+
 Tone = Literal["ok", "bad", "warn", "same"]
 
 
@@ -94,12 +97,22 @@ class Facts:
         """Return a score as a cell; its name ends in the unit."""
         return self.cell(variant, "scores", metric, unit=unit_of(metric))
 
+    def score_interval(self, variant: str, metric: str, kind: str = "ci") -> str:
+        """Return a score's interval as "low to high", or an empty text where there is none.
+
+        `kind` is "ci" for the 95 % interval and "gate" for the 99 % one, which decides.
+        """
+        low, high = (self.number(variant, "scores", f"{metric}_{kind}_{end}") for end in ENDS)
+        if low is None or high is None:
+            return ""
+        return f"{format_number(low)} to {format_number(high, unit_of(metric))}"
+
     def interval(self, variant: str, key: str, prefix: str = "ci_") -> str:
         """Return an interval as "low to high", or an empty text where there is none.
 
         `prefix` is that of its two keys: "ci_" and "gate_" of a ratio, "p99_ci_" of a latency.
         """
-        low, high = (self.on_device(variant, key, f"{prefix}{end}") for end in ("lo", "hi"))
+        low, high = (self.on_device(variant, key, f"{prefix}{end}") for end in ENDS)
         if low is None or high is None:
             return ""
         return f"{format_number(low)} to {format_number(high, unit_of(key))}"

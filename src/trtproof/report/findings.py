@@ -16,6 +16,8 @@ from trtproof.report.evidence import Evidence
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.scenarios import Scenarios
 from trtproof.scoring.difference import TensorDifference
+from trtproof.scoring.drops import Drop
+from trtproof.scoring.floors import ScoreInterval
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,23 @@ class Plan:
 class Scores:
     """One variant's scores, and how it compares with the reference on the same samples.
 
-    `drops` maps the same metrics to reference minus variant; empty for the reference itself and
-    where it has no scores. `missing_count` is how many samples had no prediction because their
-    outputs were NaN. `unlabelled` data have no `values`.
+    `drops` maps the same metrics to what the variant loses, with its intervals; empty for the
+    reference itself and for data without labels. `missing_count` is how many samples had no
+    prediction because their outputs were NaN. Data that are not `labelled` have no `values`.
+    `intervals` are of the scores that the budget limits by themselves, and `lower_is_better` names
+    the metrics that are errors.
     """
 
     values: Mapping[str, float]
-    drops: Mapping[str, float]
+    drops: Mapping[str, Drop] | NotMeasured
     agreement_pct: float | NotMeasured
-    differences: Mapping[str, TensorDifference] | NotMeasured
+    differences: Mapping[str, TensorDifference | NotMeasured] | NotMeasured
     samples_count: int
     missing_count: int
     labelled: bool
     synthetic: bool
+    intervals: Mapping[str, ScoreInterval] = field(default_factory=dict)
+    lower_is_better: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,8 @@ class VariantFindings:
     """One row of the report. Timings and comparisons with the reference are by batch size.
 
     The reference's comparisons are with itself in its second run (A/A): this session's noise.
-    `answers` is whether what was timed answers as what was scored.
+    `answers` is whether what was timed answers as what was scored. `host_peak_bytes` is the most
+    host memory that a process which timed it took, None where it was not timed.
     """
 
     name: str
@@ -140,6 +147,7 @@ class VariantFindings:
     answers: AnswerCheck | NotMeasured
     scores: Scores | NotMeasured
     reason_code: str = ""
+    host_peak_bytes: int | None = None
 
     def verdict(self, batch: int | None) -> Verdict | NotMeasured:
         """Return the verdict on the headline figure, the wall median."""

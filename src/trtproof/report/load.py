@@ -13,8 +13,9 @@ from trtproof import artifacts
 from trtproof.config import VariantConfig
 from trtproof.hardware import load_hardware
 from trtproof.report.evaluated import Evaluation, compare_scores, load_evaluation
-from trtproof.report.figures import NotMeasured
+from trtproof.report.figures import NotMeasured, Timing
 from trtproof.report.findings import Audit, Findings, Plan, Scores, Settings, VariantFindings
+from trtproof.report.memory import load_host_peaks
 from trtproof.report.sources import Sources, reason_text
 from trtproof.report.timed import NOT_RECORDED, Made, Timed, load_timed
 from trtproof.sidecar import SIDECAR_FILE, EngineRecord, read_record
@@ -34,13 +35,17 @@ def load_findings(settings: Settings) -> Findings:
     records = {name: _load_record(name, sources) for name in names}
     evaluations = _load_evaluations(records, sources)
     timed = load_timed(settings, here, Made(records, evaluations), sources)
+    peaks = load_host_peaks(sources)
     variants = [
         _variant(
             name,
             settings.variants[name],
             records[name],
             timed=timed,
-            scores=compare_scores(evaluations[reference], evaluations[name]),
+            scores=compare_scores(
+                evaluations[reference], evaluations[name], bounded=settings.budget.scores
+            ),
+            host_peak_bytes=peaks.get(name),
         )
         for name in names
     ]
@@ -61,10 +66,7 @@ def load_findings(settings: Settings) -> Findings:
 def _load_evaluations(
     records: Mapping[str, EngineRecord | None], sources: Sources
 ) -> dict[str, Evaluation | NotMeasured]:
-    return {
-        name: load_evaluation(name, record.plan_sha256 if record else None, sources)
-        for name, record in records.items()
-    }
+    return {name: load_evaluation(name, record, sources) for name, record in records.items()}
 
 
 def _load_record(variant: str, sources: Sources) -> EngineRecord | None:
@@ -79,8 +81,10 @@ def _variant(
     *,
     timed: Timed,
     scores: Scores | NotMeasured,
+    host_peak_bytes: int | None,
 ) -> VariantFindings:
     reason = record.reason if record else None
+    is_timed = any(isinstance(timing, Timing) for timing in timed.timings[name].values())
     return VariantFindings(
         name=name,
         config=config,
@@ -94,13 +98,14 @@ def _variant(
         scenarios=timed.scenarios[name],
         answers=timed.answers[name],
         scores=scores,
+        host_peak_bytes=host_peak_bytes if is_timed else None,
     )
 
 
 def _plan(variant: str, record: EngineRecord | None) -> Plan | NotMeasured:
     if record is None:
         return NotMeasured("not built")
-    if record.plan is None or record.plan_sha256 is None:
+    if record.plan is None or record.plan_sha256 is None or record.status != "built":
         return NotMeasured(reason_text(record.to_json()))
     path = artifacts.build(variant) / record.plan
     if not path.is_file():

@@ -13,17 +13,26 @@ from math import floor, isfinite, log10
 from typing import Any, Final
 
 from trtproof.measure.quantiles import Quantile
+from trtproof.measure.ratios import Bounds
 from trtproof.measure.verdict import Verdict
-from trtproof.report.comparisons import Comparisons
+from trtproof.report.comparisons import WALL_P99, Comparisons
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Scores, VariantFindings
+from trtproof.report.relative import (
+    host_peak_ratio,
+    plan_size_ratio,
+    tail_ratio,
+    throughput_ratio,
+)
 from trtproof.report.scenarios import Load, Scenarios
+from trtproof.scoring.difference import TensorDifference
+from trtproof.scoring.drops import Drop
 
 DIGITS: Final = 5
 BYTES_PER_MIB: Final = 1024 * 1024
 
 Metrics = dict[str, Any]
-"""One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}]}."""
+"""One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}], [outputs]}."""
 
 
 def make_metrics(findings: Findings) -> dict[str, Metrics]:
@@ -59,6 +68,10 @@ def _of_variant(variant: VariantFindings, findings: Findings) -> Metrics:
         metrics[findings.hardware.slug] = on_device
     if isinstance(variant.scores, Scores):
         metrics["scores"] = _scores(variant.scores, variant is findings.reference)
+        differences = variant.scores.differences
+        if variant is not findings.reference and not isinstance(differences, NotMeasured):
+            outputs = _outputs(differences)
+            metrics |= {"outputs": outputs} if outputs else {}
     return metrics
 
 
@@ -70,11 +83,40 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
             metrics |= _timing(timing)
             metrics |= _comparisons(variant.comparisons[batch], batch, is_reference=is_reference)
     metrics |= _scenarios(variant.scenarios)
+    if variant.host_peak_bytes is not None:
+        metrics["host_peak_mib"] = round_significant(variant.host_peak_bytes / BYTES_PER_MIB)
+    if not is_reference:
+        metrics = _relative(findings.reference, variant) | metrics
     if isinstance(variant.plan, Plan):
         metrics["plan_mib"] = round_significant(variant.plan.size_bytes / BYTES_PER_MIB)
         if variant.plan.build_s is not None:
             metrics["build_s"] = round_significant(variant.plan.build_s)
     return metrics
+
+
+def _relative(reference: VariantFindings, variant: VariantFindings) -> Metrics:
+    """Return the multiples of the reference's that budgets may limit, as far as they are known."""
+    sizes = {
+        "host_peak_ratio": host_peak_ratio(reference, variant),
+        "plan_size_ratio": plan_size_ratio(reference, variant),
+    }
+    metrics: Metrics = _rounded(_known(sizes))
+    rate = throughput_ratio(reference, variant)
+    if not isinstance(rate, NotMeasured):
+        metrics["throughput_ratio"] = _interval(rate.value, rate.shown, rate.gate)
+    for batch, timing in variant.timings.items():
+        ratio = tail_ratio(reference.timings[batch], timing)
+        if not isinstance(ratio, NotMeasured):
+            key = ratio_key(WALL_P99, batch, is_reference=False)
+            metrics[key] = _interval(ratio.shown.value, ratio.shown.bounds, ratio.gate.bounds)
+    return metrics
+
+
+def _interval(value: float, shown: Bounds | None, gate: Bounds | None) -> Metrics:
+    """Return a figure with the interval that is shown and the one that decides."""
+    ends = {"ci_lo": shown and shown[0], "ci_hi": shown and shown[1]}
+    ends |= {"gate_lo": gate and gate[0], "gate_hi": gate and gate[1]}
+    return _rounded(_known({"value": value, **ends}))
 
 
 def _timing(timing: Timing) -> Metrics:
@@ -176,12 +218,51 @@ def _known(values: Mapping[str, float | None]) -> dict[str, float]:
 
 def _scores(scores: Scores, is_reference: bool) -> Metrics:  # noqa: FBT001 - private, one call
     metrics: Metrics = _rounded(scores.values)
-    metrics |= _rounded({drop_name(name): value for name, value in scores.drops.items()})
+    for name, found in scores.intervals.items():
+        low, high = found.gate or (None, None)
+        metrics |= _rounded(_known({f"{name}_gate_lo": low, f"{name}_gate_hi": high}))
+    if not isinstance(scores.drops, NotMeasured):
+        for name, drop in scores.drops.items():
+            metrics |= _drop(name, drop)
     if not is_reference and isinstance(scores.agreement_pct, float):
         metrics["agreement_pct"] = round_significant(scores.agreement_pct)
     metrics["samples_count"] = scores.samples_count
     metrics["missing_count"] = scores.missing_count
     return metrics
+
+
+def _drop(metric: str, drop: Drop) -> Metrics:
+    """Return a drop with its 95 % and its 99 % interval, and what it was counted from."""
+    name, (stem, _, _) = drop_name(metric), metric.rpartition("_")
+    ends = {"ci": drop.shown or (None, None), "gate": drop.gate or (None, None)}
+    bounds = {
+        f"{name}_{kind}_{end}": value
+        for kind, pair in ends.items()
+        for end, value in zip(("lo", "hi"), pair, strict=True)
+    }
+    figures = _rounded(
+        _known({name: drop.value, **bounds, f"{stem}_mcnemar_p_ratio": drop.p_value})
+    )
+    counts = {f"{stem}_lost_count": drop.lost_count, f"{stem}_gained_count": drop.gained_count}
+    return figures | {key: count for key, count in counts.items() if count is not None}
+
+
+def _outputs(differences: Mapping[str, TensorDifference | NotMeasured]) -> Metrics:
+    """Return how far every output is from the reference's; `max_abs` is in the output's unit."""
+    return {
+        name.replace(".", "_"): _rounded(
+            _known(
+                {
+                    "max_abs": difference.max_abs,
+                    "cosine_ratio": difference.cosine,
+                    "sqnr_db": difference.sqnr_db,
+                }
+            )
+        )
+        | {"nan_count": difference.nan_count, "inf_count": difference.inf_count}
+        for name, difference in differences.items()
+        if isinstance(difference, TensorDifference)
+    }
 
 
 def _rounded(values: Mapping[str, float]) -> Metrics:

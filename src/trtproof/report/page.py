@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from trtproof import artifacts
-from trtproof.report import pictures, scenario_tables, tables, theme, timing_tables
+from trtproof.report import pictures, scenario_tables, score_tables, tables, theme, timing_tables
 from trtproof.report.cells import NOT_MEASURED, Facts, colour_of
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
@@ -68,6 +68,8 @@ def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "absent_pictures": _absent_pictures(findings),
         "score_picture": pictures.draw_scores(findings, facts),
         "score_table": tables.score_table(findings, facts),
+        "drop_table": score_tables.drop_table(findings, facts),
+        "relative_table": score_tables.relative_table(findings, facts),
         "difference_table": tables.difference_table(findings),
         "plan_table": tables.plan_table(findings, facts),
         "audit_table": tables.audit_table(findings),

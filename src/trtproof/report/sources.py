@@ -15,6 +15,9 @@ from trtproof.tensor import Array
 SELF_EVIDENT = ("built", "unavailable")
 """Statuses that a reason for not measuring need not repeat."""
 
+UNTIMED = "evaluated, not timed"
+"""What the status `evaluated_only` is called."""
+
 
 class Sources:
     """Read files that may be missing; every file that was read is in `paths`."""
@@ -64,11 +67,14 @@ class Sources:
 def reason_text(record: Mapping[str, Any]) -> str:
     """Return one sentence for a record's status and reason: none, a text, or a Reason."""
     status, reason = str(record.get("status", "missing")), record.get("reason")
+    if status == "evaluated_only":
+        status = UNTIMED
     if not reason:
         return status
     if isinstance(reason, Mapping):
         reason = "; ".join(str(reason[key]) for key in ("text", "repair") if reason.get(key))
-    return str(reason) if status in SELF_EVIDENT else f"{status}: {reason}"
+    says_it = status in SELF_EVIDENT or str(reason).startswith(UNTIMED)
+    return str(reason) if says_it else f"{status}: {reason}"
 
 
 def _plain(value: Any) -> Any:

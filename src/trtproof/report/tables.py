@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from trtproof.report.cells import Cell, Column, Facts, Table, absent_cell, name_cell
@@ -10,7 +11,8 @@ from trtproof.report.cells import format_number as number
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Audit, Findings, Plan, Scores, VariantFindings
 from trtproof.report.metrics import drop_name
-from trtproof.scoring.difference import TensorDifference
+from trtproof.scoring.difference import WORST_COUNT, TensorDifference
+from trtproof.scoring.drops import Method
 
 REFERENCE: Final = Cell("reference", kind="number")
 
@@ -52,10 +54,14 @@ def difference_table(findings: Findings) -> Table:
             rows.append((name, absent_cell(differences.reason, span=len(columns) - 1)))
             continue
         rows += [
-            (name, Cell(output, kind="code"), *_difference_cells(difference))
+            (name, Cell(output, kind="code"), *_difference_cells(difference, len(columns) - 2))
             for output, difference in differences.items()
         ]
-    return Table(columns=columns, rows=rows)
+    note = (
+        f"Differences are over the samples whose outputs are kept, at most {WORST_COUNT} of which "
+        "are named, the worst first; values that are not finite are counted over all samples."
+    )
+    return Table(columns=columns, rows=rows, notes=[note])
 
 
 def plan_table(findings: Findings, facts: Facts) -> Table:
@@ -134,16 +140,38 @@ def _score_cells(
 ) -> tuple[Cell, ...]:
     cells: list[Cell] = []
     for metric in metrics:
-        drop = facts.score_cell(variant.name, drop_name(metric))
-        cells += [facts.score_cell(variant.name, metric), REFERENCE if is_reference else drop]
+        drop = REFERENCE if is_reference else drop_cell(variant, facts, metric)
+        cells += [facts.score_cell(variant.name, metric), drop]
     agreement = facts.score_cell(variant.name, "agreement_pct")
     cells.append(REFERENCE if is_reference else agreement)
     counts = ("samples_count", "missing_count")
     return (*cells, *(facts.score_cell(variant.name, key) for key in counts))
 
 
+def drop_cell(variant: VariantFindings, facts: Facts, metric: str) -> Cell:
+    """Return what a variant loses of a score with its 95 % interval, or why it cannot be told."""
+    drops = variant.scores.drops if isinstance(variant.scores, Scores) else variant.scores
+    if isinstance(drops, NotMeasured):
+        return absent_cell(drops.reason)
+    if metric not in drops:
+        return absent_cell("the reference has no such score")
+    name = drop_name(metric)
+    interval = facts.score_interval(variant.name, name)
+    detail = f"95 % {interval}" if interval else f"no interval: {drops[metric].reason}"
+    return replace(facts.score_cell(variant.name, name), detail=detail)
+
+
 def _score_notes(findings: Findings) -> list[str]:
     notes = ["A positive drop is a loss against the reference on the same samples."]
+    methods = {
+        f"{score_title(metric)}: {drop.method}"
+        for item in findings.variants
+        if isinstance(item.scores, Scores) and not isinstance(item.scores.drops, NotMeasured)
+        for metric, drop in item.scores.drops.items()
+        if drop.method is not Method.NONE
+    }
+    if methods:
+        notes.append(f"Intervals of drops at 95 % ({'; '.join(sorted(methods))}).")
     scored = [item.scores for item in findings.variants if isinstance(item.scores, Scores)]
     if any(not scores.labelled for scores in scored):
         notes.append("The evaluation data have no labels: there is no score, only agreement.")
@@ -152,7 +180,9 @@ def _score_notes(findings: Findings) -> list[str]:
     return notes
 
 
-def _difference_cells(difference: TensorDifference) -> tuple[Cell, ...]:
+def _difference_cells(difference: TensorDifference | NotMeasured, span: int) -> tuple[Cell, ...]:
+    if isinstance(difference, NotMeasured):
+        return (absent_cell(difference.reason, span=span),)
     sqnr = Cell("identical") if difference.identical else _plain_cell(difference.sqnr_db, "sqnr_db")
     worst = ", ".join(f"#{index}" for index in difference.worst_indices)
     return (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from trtproof.registry import Registry, load_object
-from trtproof.scoring.base import Scorer
+from trtproof.scoring.base import NamedScorer, Scorer
 
-SCORERS: Registry[Scorer] = Registry(
+SCORERS: Registry[NamedScorer] = Registry(
     "scorer",
     {
         "top1": "trtproof.scoring.topk:TOP1",

@@ -44,6 +44,15 @@ class Scorer(Protocol):
         ...
 
 
+class NamedScorer(Scorer, Protocol):
+    """A scorer that says which metrics it gives before it has scored: every registered one."""
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """Return the names of the metrics in `score`."""
+        ...
+
+
 def is_lower_better(scorer: Scorer, metric: str) -> bool:
     """Say whether a lower value of a scorer's metric is better."""
     return metric in getattr(scorer, "lower_is_better", ())

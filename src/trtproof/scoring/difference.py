@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,9 +35,10 @@ class TensorDifference:
 
 
 def compare_tensors(reference: Array, variant: Array, indices: Sequence[int]) -> TensorDifference:
-    """Compare two arrays of shape (N, ...) that hold the samples `indices`.
+    """Compare two outputs that hold the samples `indices`: of shape (N, ...), or N arrays.
 
-    SQNR is 10 log10(sum reference^2 / sum (variant - reference)^2), in decibels.
+    SQNR is 10 log10(sum reference^2 / sum (variant - reference)^2), in decibels. Whole numbers are
+    compared as they are, so that `identical` is exact beyond 2^53 too.
 
     Raises:
         InputError: the shapes differ, or there is not one sample per index.
@@ -47,35 +48,41 @@ def compare_tensors(reference: Array, variant: Array, indices: Sequence[int]) ->
             f"cannot compare outputs of shapes {reference.shape} and {variant.shape} "
             f"of {len(indices)} samples; run `dvc repro -f evaluate`"
         )
-    before, after = reference.astype(np.float64), variant.astype(np.float64)
+    firsts, seconds = _by_sample(reference), _by_sample(variant)
+    for index, one, other in zip(indices, firsts, seconds, strict=True):
+        if one.shape != other.shape:
+            raise InputError(
+                f"sample {index} has an output of shape {one.shape} and one of {other.shape}: the "
+                "variants ran it in other batches; set evaluate.batch to 1"
+            )
+    before, after = (_flat(samples) for samples in (firsts, seconds))
     finite = np.isfinite(before) & np.isfinite(after)
-    noise = np.where(finite, after, 0.0) - np.where(finite, before, 0.0)
+    noise = after[finite] - before[finite]
     return TensorDifference(
-        max_abs=float(np.abs(noise).max()) if finite.any() else None,
+        max_abs=float(np.abs(noise).max()) if noise.size else None,
         cosine=_cosine(before[finite], after[finite]),
-        sqnr_db=_sqnr_db(before[finite], noise[finite]),
+        sqnr_db=_sqnr_db(before[finite], noise),
         nan_count=int(np.isnan(after).sum()),
         inf_count=int(np.isinf(after).sum()),
-        identical=bool(np.array_equal(before, after, equal_nan=True)),
-        worst_indices=_worst(before, after, noise, indices),
+        identical=all(_is_same(one, other) for one, other in zip(firsts, seconds, strict=True)),
+        worst_indices=_worst(firsts, seconds, indices),
     )
 
 
-def compare_outputs(
-    reference: Mapping[str, Array], variant: Mapping[str, Array], indices: Sequence[int]
-) -> dict[str, TensorDifference]:
-    """Return tensor name -> difference, for every output of the reference.
+def _by_sample(output: Array) -> list[Array]:
+    """Return one array per sample."""
+    return [np.asarray(sample) for sample in output]
 
-    Raises:
-        InputError: an output is missing, or as `compare_tensors`.
-    """
-    missing = sorted(reference.keys() - variant.keys())
-    if missing:
-        raise InputError(f"there is no output {missing[0]!r} to compare; run `dvc repro evaluate`")
-    return {
-        name: compare_tensors(values, variant[name], indices)
-        for name, values in sorted(reference.items())
-    }
+
+def _flat(samples: Sequence[Array]) -> Array:
+    """Return all values in a row, as float64."""
+    rows = [sample.astype(np.float64).ravel() for sample in samples]
+    return np.concatenate(rows) if rows else np.empty(0)
+
+
+def _is_same(before: Array, after: Array) -> bool:
+    """Say whether two arrays have equal values, NaN in equal places included."""
+    return np.array_equal(before, after, equal_nan=before.dtype.kind == after.dtype.kind == "f")
 
 
 def _cosine(before: Array, after: Array) -> float | None:
@@ -88,10 +95,19 @@ def _sqnr_db(before: Array, noise: Array) -> float | None:
     return float(10 * np.log10(signal / power)) if signal > 0 and power > 0 else None
 
 
-def _worst(before: Array, after: Array, noise: Array, indices: Sequence[int]) -> tuple[int, ...]:
-    axes = tuple(range(1, noise.ndim))
-    largest = np.abs(noise).max(axis=axes, initial=0.0)
-    broken = (np.isfinite(before) != np.isfinite(after)).any(axis=axes)
-    largest = np.where(broken, np.inf, largest)
+def _worst(
+    firsts: Sequence[Array], seconds: Sequence[Array], indices: Sequence[int]
+) -> tuple[int, ...]:
+    pairs = zip(firsts, seconds, strict=True)
+    largest = np.asarray([_largest(before, after) for before, after in pairs])
     order = np.argsort(-largest, kind="stable")[:WORST_COUNT]
     return tuple(int(indices[position]) for position in order if largest[position] > 0)
+
+
+def _largest(first: Array, second: Array) -> float:
+    """Return the largest difference of one sample; infinite where one side only is finite."""
+    before, after = first.astype(np.float64), second.astype(np.float64)
+    finite = np.isfinite(before)
+    if (finite != np.isfinite(after)).any():
+        return float("inf")
+    return float(np.abs(after[finite] - before[finite]).max(initial=0.0))

@@ -243,10 +243,7 @@ def _why_not_rescored(paired: Paired) -> str:
     """Return why resamples are not scored, an empty text where they are."""
     samples = len(paired.labels)
     if samples > resampling.MOST_RESCORED:
-        return (
-            f"scoring resamples of {samples:,} samples would take too long (at most "
-            f"{resampling.MOST_RESCORED:,}); give the scorer `per_sample`"
-        )
+        return resampling.too_many(samples)
     differing = sum(
         one != other for one, other in zip(paired.reference, paired.variant, strict=True)
     )

@@ -20,8 +20,9 @@ from trtproof.data.base import Batch, Dataset, Label
 from trtproof.errors import ConfigError, InputError
 from trtproof.scoring import load_scorer
 from trtproof.scoring.base import Prediction, Scorer
+from trtproof.scoring.kept import pack_outputs
 from trtproof.sidecar import EngineRecord
-from trtproof.tensor import Array, Feeds, Signature, batch_size, concatenate
+from trtproof.tensor import Feeds, Signature, batch_size
 
 SCORES_FILE: Final = "scores.json"
 PREDICTIONS_FILE: Final = "predictions.json"
@@ -264,8 +265,7 @@ def write_evaluation(
         "predictions": result.predictions,
     }
     artifacts.write_json(out / PREDICTIONS_FILE, predictions)
-    kept: dict[str, Array] = concatenate(result.kept) if result.kept else {}
-    np.savez(out / OUTPUTS_FILE, allow_pickle=False, **kept)
+    np.savez(out / OUTPUTS_FILE, allow_pickle=False, **pack_outputs(result.kept))
 
 
 def describe_record(record: EngineRecord) -> dict[str, Any]:

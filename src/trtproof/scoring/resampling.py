@@ -113,6 +113,14 @@ def percentile_interval(values: Values, estimate: float, confidence: float) -> B
     return min(low, estimate - usual), max(high, estimate + usual)
 
 
+def too_many(samples: int) -> str:
+    """Return why resamples of so many samples are not scored."""
+    return (
+        f"scoring resamples of {samples:,} samples would take too long (at most "
+        f"{MOST_RESCORED:,}); give the scorer `per_sample`"
+    )
+
+
 def _studentised(values: Values, mean: float, seed: int) -> Values:
     """Return (resampled mean - mean) / its own standard error, sorted."""
     samples = len(values)

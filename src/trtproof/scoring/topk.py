@@ -33,6 +33,11 @@ class TopK:
         """Return the scorer's registered name."""
         return f"top{self.k}"
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the names of the metrics that it gives."""
+        return (f"{self.name}_pct",)
+
     def predictions(self, outputs: Feeds, batch: Batch) -> Sequence[Prediction]:
         """Return N lists of k class indices (or none, where an output is NaN).
 
