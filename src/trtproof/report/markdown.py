@@ -17,10 +17,11 @@ from trtproof.report.tables import score_title
 from trtproof.report.targets import judge_targets, main_batch
 from trtproof.report.texts import clean
 
-BAR_CELLS: Final = 16
+BAR_CELLS: Final = 14
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"
-PICTURES: Final = (
-    "Pictures: [latency](latency.svg), [percentiles](percentiles.svg), [scores](scores.svg)."
+ENDING: Final = (
+    "[Bars](latency.svg), [percentiles](percentiles.svg), [scores](scores.svg). Repeat: "
+    "`dvc repro`. Sources of every figure: `artifacts/report/index.html`."
 )
 SPECIAL: Final = re.compile(r"([\\`*_\[\]|~>$])")
 """Characters that Markdown gives a meaning to inside a line."""
@@ -38,8 +39,7 @@ def render_markdown(findings: Findings, facts: Facts) -> str:
         _noise(findings, facts),
         _scores(findings, facts),
         _absent(findings),
-        PICTURES,
-        "Repeat: `dvc repro`. Every figure with its source: `artifacts/report/index.html`.",
+        ENDING,
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 

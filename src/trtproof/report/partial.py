@@ -16,6 +16,7 @@ from typing import Final
 from trtproof import artifacts
 from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig, load_section
 from trtproof.errors import InputError
+from trtproof.registry import extend_path
 from trtproof.report.findings import Settings
 from trtproof.report.load import load_findings
 from trtproof.report.manifest import MANIFEST, make_manifest
@@ -33,6 +34,7 @@ def write_partial_report(out: Path = FOLDER) -> Path:
     """
     _refuse_tracked(out)
     _refuse_foreign(out)
+    extend_path(load_section(list[str], "pythonpath"))  # scorers of the user's own
     findings = load_findings(read_settings())
     files = render_report(findings)
     temporary = out.with_name(f".{out.name}-{os.getpid()}")
