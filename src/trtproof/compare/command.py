@@ -129,8 +129,8 @@ def compare_revisions(sides: Sides, mode: Mode) -> tuple[Comparison, paired.Sess
         absent = [*sides.matching.absent, *lineup.absent]
         return Comparison(subject, absent=absent), None
     note(
-        f"timing {len(lineup.pairs)} variants of {sides.base.title} and of the workspace in one "
-        f"session, at most about {config.max_minutes:g} minutes"
+        f"timing {', '.join(pair.variant for pair in lineup.pairs)} of {sides.base.title} and of "
+        f"the workspace in one session, at most about {config.max_minutes:g} minutes"
     )
     moment = datetime.now(UTC).isoformat(sep=" ", timespec=MOMENT)
     items = take_items(data.open_split("evaluation"), config)
@@ -224,7 +224,7 @@ def _paired_notes(lineup: paired.Lineup, session: paired.Session) -> Sequence[st
         f"the noise is that of {lineup.control} of the base revision run twice in the same session"
     ]
     if left_out:
-        notes.append(f"{left_out} rounds that others disturbed were left out for all alike")
+        notes.append(f"rounds left out for all alike, because others disturbed them: {left_out}")
     return notes
 
 

@@ -158,7 +158,7 @@ def interval_text(ratio: Ratio) -> str:
 
 def _size_row(item: SizeChange) -> Sequence[Cell]:
     unit = f" {item.unit}" if item.unit else ""
-    change = "" if item.change is None else f"{100 * item.change:+.2g} %"
+    change = "" if item.change is None else f"{100 * item.change:+,.1f} %"
     word = item.word
     return (
         Cell(item.variant),
