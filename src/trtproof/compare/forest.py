@@ -47,7 +47,8 @@ def draw_forest(times: Sequence[TimeChange], *, width: float = 1000) -> str:
         for sign in (-1, 1) if percent else (1,):
             x = middle + sign * log1p(percent / 100) * scale
             drawing.line((x, TOP), (x, floor), "grid" if percent else "axis")
-            drawing.text((x, floor + 16), f"{sign * percent:+g} %" if percent else "same", AXIS)
+            speed = f"{(1 + percent / 100) ** sign:.3g}\N{MULTIPLICATION SIGN}"
+            drawing.text((x, floor + 16), speed, AXIS)
     drawing.text((LEFT, floor + 34), "slower now", MUTED)
     drawing.text((width - RIGHT, floor + 34), "faster now", Type("muted", "end", 12))
     for position, item in enumerate(times):
