@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.set_defaults(command=_report)
     _add_sensitivity(commands)
+    _add_compare(commands)
     return parser
 
 
@@ -116,6 +117,42 @@ def _sensitivity(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands whose exit code is a verdict."""
+    compare = commands.add_parser(
+        "compare",
+        help="say what became faster or slower since a revision",
+        description="Time the plans of a revision and of the workspace in one session and judge "
+        "every difference. Exits with 5 for a regression, 4 where they cannot be compared.",
+    )
+    compare.add_argument(
+        "--base", default="HEAD", metavar="REV", help="the revision (default: the last commit)"
+    )
+    compare.add_argument(
+        "--stored",
+        action="store_true",
+        help="run nothing: compare the recorded sessions, relative to the reference of each",
+    )
+    compare.add_argument(
+        "--strict", action="store_true", help="exit with 3 where a verdict is inconclusive"
+    )
+    compare.set_defaults(command=_compare)
+    check = commands.add_parser(
+        "check",
+        help="judge the budget of conf/budget for CI",
+        description="Judge the declared budget by what the pipeline left. Exits with 5 where it is "
+        "missed.",
+    )
+    check.add_argument(
+        "--base", metavar="REV", help="also compare the recorded sessions with this revision's"
+    )
+    check.add_argument(
+        "--strict", action="store_true", help="exit with 3 where a verdict is inconclusive"
+    )
+    check.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML as well")
+    check.set_defaults(command=_check)
+
+
 def _compose(parsed: argparse.Namespace) -> int:
     from trtproof.compose import compose, require_composed, write_params
     from trtproof.config import PARAMS_FILE, parse_params
@@ -138,6 +175,30 @@ def _import_trtexec(parsed: argparse.Namespace) -> int:
 
 def _doctor(parsed: argparse.Namespace) -> int:
     return doctor.run(parsed, lambda text: print(text, flush=True))
+
+
+def _compare(parsed: argparse.Namespace) -> int:
+    from trtproof.compare.command import run_compare
+    from trtproof.compare.result import Mode, Strictness, exit_code
+    from trtproof.compare.texts import render_text
+
+    found, folder = run_compare(parsed.base, Mode.STORED if parsed.stored else Mode.PAIRED)
+    print(render_text(found))
+    print(f"Page, Markdown and JSON: {folder}/")
+    return exit_code(found, Strictness.STRICT if parsed.strict else Strictness.LENIENT)
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from trtproof.compare.check import exit_code, render_cases, run_check
+    from trtproof.compare.junit import write_junit
+    from trtproof.compare.result import Strictness
+
+    strictness = Strictness.STRICT if parsed.strict else Strictness.LENIENT
+    cases = run_check(parsed.base)
+    print(render_cases(cases))
+    if parsed.junit is not None:
+        write_junit(parsed.junit, cases, strictness)
+    return exit_code(cases, strictness)
 
 
 def _report(parsed: argparse.Namespace) -> int:

@@ -213,6 +213,18 @@ class BudgetConfig(Section, frozen=True):
         return top1 | self.score_drops
 
 
+class CompareConfig(Section, frozen=True):
+    """Smallest changes between two revisions that matter, as shares; of times, benchmark.figures.
+
+    `score` is a share of a metric's range: 0.005 is half a point of one in per cent.
+    """
+
+    score: Fraction
+    plan_size: Fraction
+    memory: Fraction
+    build_time: Fraction
+
+
 class Params(Section, frozen=True):
     """All of params.yaml."""
 
@@ -229,6 +241,7 @@ class Params(Section, frozen=True):
     benchmark: BenchmarkConfig
     evaluate: EvaluateConfig
     budget: BudgetConfig
+    compare: CompareConfig
 
 
 def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:

@@ -78,6 +78,22 @@ def read_lock(path: Path = LOCK_FILE) -> dict[str, Any]:
         raise InputError(f"{path} is broken; run `git checkout -- {path}`") from None
 
 
+def cache_folder() -> Path:
+    """Return where DVC's cache of this project keeps its objects.
+
+    Raises:
+        PipelineError: this is no DVC project; carries DVC's own line.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with _quiet_dvc(), Repo() as repo:
+            return Path(repo.cache.local.path)
+    except DvcException as error:
+        raise PipelineError(" ".join(str(error).split())) from None
+
+
 @contextmanager
 def _quiet_dvc() -> Iterator[None]:
     """Keep off the answer the lines that DVC prints for every look into the run-cache."""

@@ -12,7 +12,7 @@ from trtproof.backends import BACKENDS
 from trtproof.backends.base import RunOptions
 from trtproof.backends.host import load_signature
 from trtproof.benchmark_config import BenchmarkConfig
-from trtproof.config import VariantConfig
+from trtproof.config import RunConfig, VariantConfig
 from trtproof.cores import usable_cores
 from trtproof.data.base import Batch, Dataset
 from trtproof.errors import ConfigError, HardwareError
@@ -45,15 +45,18 @@ def line_up(
         ConfigError: a batch size that a plan was not built for, or a core that is not here.
         HardwareError: no variant has a plan here.
     """
-    cores = _choose_cores(config)
     records = {name: read_record(artifacts.build(name)) for name in variants}
-    entries: dict[str, Contender] = {}
-    for name, record in records.items():
-        if record.status == "built":
-            verify_plan(artifacts.build(name), hardware.engine.get(record.backend, {}))
-            least = _require_batches(artifacts.build(name), record, config.all_batches)
-            options = _make_options(record, variants[name], cores, pythonpath)
-            entries[name] = _make_contender(record, options, least)
+    entries = {
+        name: enter_plan(
+            artifacts.build(name),
+            variants[name].run,
+            hardware=hardware,
+            config=config,
+            pythonpath=pythonpath,
+        )
+        for name, record in records.items()
+        if record.status == "built"
+    }
     if not entries:
         why = "; ".join(f"{name}: {_why_not(record)}" for name, record in records.items())
         raise HardwareError(
@@ -67,6 +70,34 @@ def line_up(
         *(replace(entries[reference], name=name) for name in again),
     ]
     return Field(records=records, contenders=contenders)
+
+
+def enter_plan(
+    folder: Path,
+    run: RunConfig,
+    *,
+    hardware: Hardware,
+    config: BenchmarkConfig,
+    pythonpath: Sequence[str],
+) -> Contender:
+    """Return a variant's folder as a contender, once its plan may be opened here.
+
+    Raises:
+        PlanError: the plan is missing, changed or of another machine.
+        ConfigError: a batch size that it was not built for, or a core that is not here.
+    """
+    cores = _choose_cores(config)
+    record = read_record(folder)
+    verify_plan(folder, hardware.engine.get(record.backend, {}))
+    return Contender(
+        name=record.variant,
+        variant=record.variant,
+        backend=BACKENDS.path(record.backend),
+        folder=folder,
+        plan=str(record.plan),
+        options=_make_options(record, run, cores, pythonpath),
+        least_batch=_require_batches(folder, record, config.all_batches),
+    )
 
 
 def take_items(dataset: Dataset, config: BenchmarkConfig) -> Batch:
@@ -88,27 +119,15 @@ def take_items(dataset: Dataset, config: BenchmarkConfig) -> Batch:
 
 
 def _make_options(
-    record: EngineRecord, config: VariantConfig, cores: Sequence[int], pythonpath: Sequence[str]
+    record: EngineRecord, run: RunConfig, cores: Sequence[int], pythonpath: Sequence[str]
 ) -> RunOptions:
     return RunOptions(
-        threads=config.run.threads or len(cores),
-        cuda_graph=config.run.cuda_graph,
+        threads=run.threads or len(cores),
+        cuda_graph=run.cuda_graph,
         device=str(record.facts.get("device", "cuda")),
         pythonpath=tuple(pythonpath),
         context_memory=config.run.context_memory,
         weight_streaming_mib=config.run.weight_streaming_mib,
-    )
-
-
-def _make_contender(record: EngineRecord, options: RunOptions, least_batch: int) -> Contender:
-    return Contender(
-        name=record.variant,
-        variant=record.variant,
-        backend=BACKENDS.path(record.backend),
-        folder=artifacts.build(record.variant),
-        plan=str(record.plan),
-        options=options,
-        least_batch=least_batch,
     )
 
 

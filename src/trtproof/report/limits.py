@@ -42,7 +42,10 @@ MOST_ROUNDS: Final = 10_000
 
 @dataclass(frozen=True)
 class TargetVerdict:
-    """One target and one variant; `why` says what the word follows from, where it is not plain."""
+    """One target and one variant; `why` says what the word follows from, where it is not plain.
+
+    `is_indicative` is true of a time in a run that is too short to decide anything.
+    """
 
     target: str
     variant: str
@@ -50,6 +53,7 @@ class TargetVerdict:
     measured: str
     word: Word
     why: str = ""
+    is_indicative: bool = False
 
     @property
     def tone(self) -> Tone:

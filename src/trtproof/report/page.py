@@ -36,6 +36,11 @@ TEMPLATE = "page.html.j2"
 
 def render_page(findings: Findings, facts: Facts) -> str:
     """Return the page; every text in it is escaped."""
+    return make_environment().get_template(TEMPLATE).render(_context(findings, facts))
+
+
+def make_environment() -> Environment:
+    """Return what renders templates into pages: all texts are escaped, nothing may be undefined."""
     environment = Environment(
         loader=PackageLoader("trtproof.report"),
         autoescape=True,
@@ -46,7 +51,7 @@ def render_page(findings: Findings, facts: Facts) -> str:
         finalize=_clean,
     )
     environment.filters["svg"] = Markup  # only our own drawings, whose texts are escaped
-    return environment.get_template(TEMPLATE).render(_context(findings, facts))
+    return environment
 
 
 def _clean(value: Any) -> Any:

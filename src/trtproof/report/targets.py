@@ -11,6 +11,7 @@ inconclusive, the row says what would settle it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from trtproof.measure.quantiles import PUBLISHED
@@ -119,7 +120,7 @@ class _Timings:
         verdict = self._settle(target, (f"latency_b{timing.batch}_ms", "p99"), found)
         if "p99" in timing.percentiles:
             return verdict
-        return target.judge("too few requests for a P99", verdict.word, verdict.why)
+        return replace(verdict, measured="too few requests for a P99")
 
     def _judge_speed(self, least: float) -> TargetVerdict:
         name = self._findings.reference.name
@@ -192,7 +193,9 @@ class _Timings:
             why = "; ".join(filter(None, (f"95 % {interval}", why)))
         if self._findings.indicative:
             why = "; ".join(filter(None, (why, "indicative: a short run")))
-        return target.judge(self._facts.device_cell(self._variant.name, *path).text, word, why)
+        measured = self._facts.device_cell(self._variant.name, *path).text
+        verdict = target.judge(measured, word, why)
+        return replace(verdict, is_indicative=self._findings.indicative)
 
 
 def make_target(title: str, variant: str, limit: float, unit: str, *, better: Better) -> Target:
