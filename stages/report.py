@@ -7,39 +7,36 @@ from pathlib import Path
 from trtproof import artifacts, stage
 from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig, load_section
 from trtproof.registry import extend_path
-from trtproof.report.cells import Facts
 from trtproof.report.findings import Settings
 from trtproof.report.load import load_findings
-from trtproof.report.manifest import make_manifest
-from trtproof.report.markdown import render_markdown
-from trtproof.report.metrics import make_metrics
-from trtproof.report.page import write_report
-from trtproof.report.plots import render_plots
+from trtproof.report.manifest import MANIFEST, make_manifest
+from trtproof.report.outputs import PAGE, PLOTS, VARIANTS, render_report
+from trtproof.report.required import require_inputs
 
 
 def main() -> None:
-    """Write metrics/variants/, metrics/plots/, metrics/report.md and artifacts/report/."""
+    """Write metrics/variants/, metrics/plots/, metrics/report.md, pictures, artifacts/report/."""
     extend_path(load_section(list[str], "pythonpath"))  # scorers of the user's own
-    findings = load_findings(read_settings())
-    metrics = make_metrics(findings)
-    facts = Facts(metrics, findings.hardware.slug)
-    written: dict[Path, Path] = {}
+    settings = read_settings()
+    require_inputs(settings)
+    findings = load_findings(settings)
+    files = render_report(findings)
 
-    with artifacts.replace_folder(artifacts.VARIANT_METRICS) as folder:
-        for variant, figures in metrics.items():
-            artifacts.write_json(folder / f"{variant}.json", figures)
-    with artifacts.replace_folder(artifacts.PLOTS) as folder:
-        for name, text in render_plots(findings, facts).items():
-            artifacts.write_text(folder / name, text)
-    artifacts.write_text(artifacts.SUMMARY, render_markdown(findings, facts))
-    for place in (artifacts.VARIANT_METRICS, artifacts.PLOTS, artifacts.SUMMARY):
-        files = sorted(place.iterdir()) if place.is_dir() else [place]
-        written |= {path: path for path in files}
+    for part in (VARIANTS, PLOTS):
+        with artifacts.replace_folder(artifacts.METRICS / part) as folder:
+            for name in files:
+                if name.parent == part:
+                    artifacts.write_text(folder / name.name, files[name])
+    for name in files:
+        if name.parent == Path() and name != PAGE:
+            artifacts.write_text(artifacts.METRICS / name, files[name])
 
     with artifacts.replace_folder(artifacts.REPORT) as folder:
-        page = write_report(findings, facts, folder)
-        written[artifacts.REPORT / page.name] = page
-        artifacts.write_json(folder / "manifest.json", make_manifest(findings.sources, written))
+        artifacts.write_text(folder / PAGE, files[PAGE])
+        written = {artifacts.METRICS / name: artifacts.METRICS / name for name in files}
+        del written[artifacts.METRICS / PAGE]
+        written[artifacts.REPORT / PAGE] = folder / PAGE
+        artifacts.write_json(folder / MANIFEST, make_manifest(findings.sources, written))
 
 
 def read_settings() -> Settings:

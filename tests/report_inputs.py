@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 from tests.report_made import (
+    BENCH,
     REFERENCE,
     SAMPLES,
     SLUG,
@@ -85,7 +86,7 @@ def _write_hardware(inputs: Inputs) -> None:
             "schema": 1,
             "slug": inputs.slug,
             "engine": engine | {"tensorrt": {}},
-            "bench": {"cores": 8, "memory_gib": 32, "kernel": "6.18", "python": "3.11.7"},
+            "bench": BENCH,
         },
     )
 

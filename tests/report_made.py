@@ -16,6 +16,7 @@ from trtproof.report.findings import Settings
 SLUG = "cpu-example-8c"
 REFERENCE = "torch-fp32"
 CLASSES = 10
+BENCH = {"cores": 8, "memory_gib": 32, "kernel": "6.18", "python": "3.11.7"}
 COMPARED = {
     "wall_p10": {"minimum_effect": 0.05, "wanted_halfwidth": None},
     "wall_p50": {"minimum_effect": 0.02, "wanted_halfwidth": None},
@@ -74,6 +75,11 @@ class Inputs:
     scenarios: Sequence[str] = ("throughput", "cold", "sustained")
     other_answers_of: str = ""
     load_1min: float = 0.3
+    user: str | None = "Ada Example"
+    changed: Sequence[str] | None = ()
+    variables: Mapping[str, str] = field(default_factory=lambda: {"OMP_NUM_THREADS": "2"})
+    measured_on: str = ""
+    kernel: str = "6.18"
 
     def settings(self) -> Settings:
         """Return what params.yaml would say."""

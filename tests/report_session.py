@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tests.report_made import COMPARED, ITEMS, REFERENCE, Inputs, make_answers, plan_sha256
+from tests.report_made import BENCH, COMPARED, ITEMS, REFERENCE, Inputs, make_answers, plan_sha256
 
 from trtproof import artifacts
 from trtproof.measure.loop import COLUMNS
@@ -28,7 +28,7 @@ def write_benchmark(inputs: Inputs) -> None:
         }
         for name, made in inputs.variants.items()
     }
-    record = {
+    record: dict[str, Any] = {
         "schema": 1,
         "protocol": "abba/1",
         "profile": inputs.profile,
@@ -45,8 +45,15 @@ def write_benchmark(inputs: Inputs) -> None:
         "scenarios": {name: SCENARIOS[name](built, inputs) for name in inputs.scenarios},
         "start": {"load_1min": inputs.load_1min},
         "blocks": _block_notes(built, inputs),
-        "machine": {"cores": [0, 1], "variables": {"OMP_NUM_THREADS": "2"}, "python": "3.11.7"},
+        "machine": {"cores": [0, 1], "variables": dict(inputs.variables), "python": "3.11.7"},
+        "user": inputs.user,
+        "changed": None if inputs.changed is None else list(inputs.changed),
+        "rounds": [_round_note(number) for number in range(inputs.rounds)],
     }
+    record["disturbed"]["limits"] = {"pressure_share": 0.1, "steal_share": 0.01}
+    if inputs.measured_on:
+        bench = BENCH | {"kernel": inputs.kernel}
+        record["machine"] |= {"slug": inputs.measured_on, "bench": bench}
     artifacts.write_json(artifacts.BENCHMARK / "run.json", record)
     if built:
         write_samples(artifacts.BENCHMARK / "samples.parquet", draw_samples(inputs, built))
@@ -63,6 +70,13 @@ def _block_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
         }
         for place in range(inputs.rounds if built else 0)
     ]
+
+
+def _round_note(number: int) -> dict[str, Any]:
+    """Return what the counters said of a round; nobody counts the device's other programs."""
+    evidence = {"pressure_share": 0.01 + number / 1000, "steal_share": 0.0, "foreign_share": None}
+    state = {"frequency_mhz": 2500.0 + number, "load_1min": 0.4}
+    return {"before": state, "after": state, "evidence": evidence | {"throttled_ns": None}}
 
 
 def _write_timed_answers(built: Sequence[str], inputs: Inputs) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from trtproof import __version__
 from trtproof.errors import PipelineError
@@ -47,6 +48,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the probe, then say per stage what `dvc repro` will do and why.",
     )
     why.set_defaults(command=_why)
+    report = commands.add_parser(
+        "report",
+        help="write a report of what is there, while something is missing",
+        description="Write a report of whatever the stages have left so far into a folder of its "
+        "own; every part that is missing says why. The complete report is `dvc repro`'s.",
+    )
+    report.add_argument(
+        "--partial", action="store_true", required=True, help="show what is there, say what is not"
+    )
+    report.add_argument(
+        "--out", type=Path, default=None, help="the folder (default: artifacts/report-partial)"
+    )
+    report.set_defaults(command=_report)
     return parser
 
 
@@ -61,6 +75,13 @@ def _compose(parsed: argparse.Namespace) -> int:
     check_settings(parse_params(text))
     changed = not parsed.check and write_params(text)
     print(f"{PARAMS_FILE}: {'written' if changed else 'unchanged'}")
+    return 0
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    from trtproof.report.partial import FOLDER, write_partial_report
+
+    print(write_partial_report(parsed.out or FOLDER))
     return 0
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from stages import report
-from tests.report_inputs import SLUG, Inputs, build
+from tests.report_inputs import Inputs, build
 
 from trtproof import artifacts
+from trtproof.errors import MissingFileError
 
 INPUTS = Inputs(requests=30, batches=(1,))
 INT8 = "onnxruntime-int8_cpu"
@@ -37,6 +38,9 @@ def test_it_writes_its_outputs_and_nothing_else():
         "artifacts/report/index.html",
         "artifacts/report/manifest.json",
         "metrics/report.md",
+        "metrics/latency.svg",
+        "metrics/percentiles.svg",
+        "metrics/scores.svg",
         "metrics/plots/latency.csv",
         "metrics/plots/percentiles.csv",
         *(f"metrics/variants/{name}.json" for name in INPUTS.variants),
@@ -70,13 +74,41 @@ def test_a_variant_that_is_dropped_leaves_no_file():
     assert INT8 not in (artifacts.REPORT / "index.html").read_text(encoding="utf-8")
 
 
-def test_without_a_benchmark_it_reports_scores(tmp_path):
-    for path in (tmp_path / "artifacts" / "benchmark").iterdir():
-        path.unlink()
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [
+        ("metrics/hardware.json", "probe"),
+        ("artifacts/benchmark/run.json", "benchmark"),
+        ("artifacts/calibrate/coverage.json", "calibrate"),
+        (f"artifacts/evaluate/{INT8}/scores.json", f"evaluate@{INT8}"),
+        (f"artifacts/build/{INT8}/engine.json", f"build@{INT8}"),
+        ("artifacts/audit/fp32/audit.json", "audit@fp32"),
+    ],
+)
+def test_the_complete_report_refuses_to_be_written_without_an_input(path, stage):
+    Path(path).unlink()
+    before = contents()
+    with pytest.raises(MissingFileError, match=f"{path} does not exist; run `dvc repro {stage}`"):
+        report.main()
+    assert contents() == before
+
+
+def test_the_manifest_covers_every_output():
+    before = contents().keys()
     report.main()
-    metrics = json.loads(artifacts.variant_metrics(INT8).read_text(encoding="utf-8"))
-    assert "top1_pct" in metrics["scores"]
-    assert not any(key.startswith("latency") for key in metrics[SLUG])
+    manifest = artifacts.read_json(artifacts.REPORT / "manifest.json", made_by="report")
+    made = contents().keys() - before - {"artifacts/report/manifest.json"}
+    assert set(manifest["written"]) == made
+
+
+def test_the_outputs_are_those_of_dvc_yaml():
+    before = contents().keys()
+    report.main()
+    text = (Path(__file__).parents[2] / "dvc.yaml").read_text(encoding="utf-8")
+    outs = yaml.safe_load(text)["stages"]["report"]["outs"]
+    tracked = [out if isinstance(out, str) else next(iter(out)) for out in outs]
+    for path in contents().keys() - before:
+        assert any(path == out or path.startswith(f"{out}/") for out in tracked), path
 
 
 def test_random_weights_are_read_from_the_settings():

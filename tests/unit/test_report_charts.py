@@ -8,33 +8,39 @@ from __future__ import annotations
 
 import os
 import re
+from html import escape
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trtproof.report import theme
 from trtproof.report.charts import (
     Bar,
-    Change,
+    Limit,
     Series,
     latency_bars,
     log_ticks,
     nines,
     percentile_curves,
     round_lines,
-    score_changes,
-    shorten,
 )
-from trtproof.report.svg import ticks
+from trtproof.report.load_charts import LoadLine, load_lines
+from trtproof.report.score_charts import Change, score_changes
+from trtproof.report.shape_charts import Spread, Stack, distribution_ridges, stacked_bars
+from trtproof.report.svg import Panel, ticks, to_file
+from trtproof.report.texts import clean, fit, shorten
 
+HIDDEN = set("\u202e\u202c\u2066\u200b\u200f\x00\x1b\x7f\n\ufeff")
 GOLDEN = Path(__file__).parents[1] / "golden"
 REASON = "not measured: TensorRT is not installed; install trtproof[tensorrt] on a GPU"
 
 BARS = [
-    Bar("torch-fp32", "v0", median=0.62, p99=0.7, text="0.62000 ms", note="median"),
+    Bar("torch-fp32", "v0", 0.62, p99=0.7, text="0.62000 ms", note="reference", bounds=(0.6, 0.65)),
     Bar("slower", "v1", median=0.93, p99=None, text="0.93000 ms", note="median"),
     Bar("faster", "v2", median=0.21, p99=0.25, text="0.21000 ms", note="median"),
     Bar("tensorrt-fp16", "v3", median=None, p99=None, text="", note=REASON),
@@ -48,13 +54,29 @@ ROUNDS = [
     Series("faster", "v2", [(0.0, 1.2), (2.0, -2.6)]),
 ]
 CHANGES = [
-    Change("better", "v1", drop=-0.2, text="drop -0.20000 pp"),
+    Change("better", "v1", drop=-0.2, text="drop -0.20000 pp", bounds=(-0.5, 0.1)),
     Change("worse", "v2", drop=0.5, text="drop 0.50000 pp"),
     Change("tensorrt-fp16", "v3", drop=None, text=REASON),
 ]
+SPREADS = [
+    Spread("torch-fp32", "v0", np.sort(np.random.default_rng(1).lognormal(0, 0.05, 400))),
+    Spread("two humps", "v1", np.concatenate([np.full(60, 1.0), np.full(40, 1.2)])),
+]
+STACKS = [
+    Stack("torch-fp32", (300.0, 1700.0, 150.0, 200.0), "2350.0 ms"),
+    Stack("tensorrt-fp16", (), "", note=REASON),
+]
+LOADS = [
+    LoadLine("torch-fp32, b1", "v0", [(90.0, 12.0, 1), (120.0, 18.0, 2)]),
+    LoadLine("faster, b8", "v2", [(900.0, 8.0, 1), (1500.0, 9.5, 2), (1600.0, 20.0, 4)]),
+]
+LIMIT = Limit(0.64, "P99 target 0.64 ms")
 DRAWINGS = {
-    "latency_bars": lambda: latency_bars(BARS, "Latency"),
-    "percentile_curves": lambda: percentile_curves(CURVES, "Percentiles"),
+    "latency_bars": lambda: latency_bars(BARS, "Latency", limit=LIMIT),
+    "percentile_curves": lambda: percentile_curves(CURVES, "Percentiles", limit=LIMIT),
+    "distribution_ridges": lambda: distribution_ridges(SPREADS, "Distribution"),
+    "stacked_bars": lambda: stacked_bars(STACKS, ("a", "b", "c", "a long one"), "Cold start"),
+    "load_lines": lambda: load_lines(LOADS, "Load", tail="P99"),
     "round_lines": lambda: round_lines(ROUNDS, "Rounds"),
     "score_changes": lambda: score_changes(CHANGES, "Score", limit=0.5),
 }
@@ -110,15 +132,89 @@ def test_no_bar_at_all_can_be_drawn():
 
 
 def test_names_are_escaped():
-    evil = '<script>"&'
+    evil = "<script>\"&'{{1}} \u202e\u200b\x00\x1b \n" + "long" * 60
     for drawn in (
         latency_bars([Bar(evil, "v1", 1.0, 2.0, evil, evil)], evil),
         percentile_curves([Series(evil, "v1", [(0.0, 1.0), (0.9, 2.0)])], evil),
         round_lines([Series(evil, "v1", [(0.0, 1.0)])], evil),
         score_changes([Change(evil, "v1", 1.0, evil)], evil, limit=None),
+        distribution_ridges([Spread(evil, "v1", np.arange(1.0, 9.0))], evil),
+        stacked_bars([Stack(evil, (1.0,), evil), Stack(evil, (), "", evil)], (evil,), evil),
+        load_lines([LoadLine(evil, "v1", [(1.0, 1.0, 1)])], evil, tail=evil),
+        to_file([Panel(evil, (evil,), latency_bars(BARS, evil))], theme.LIGHT),
     ):
         parse(drawn)
         assert "<script>" not in drawn
+        assert not set(drawn.replace("\n", "")) & HIDDEN
+
+
+@given(st.text())
+def test_cleaned_text_is_one_visible_line_of_legal_xml(text):
+    cleaned = clean(text)
+    assert len(cleaned.splitlines()) <= 1
+    assert not set(cleaned) & HIDDEN
+    parse(f"<a>{escape(cleaned)}</a>")
+    assert clean(cleaned) == cleaned
+
+
+def test_plain_text_is_not_touched():
+    for text in ("onnxruntime-int8_cpu", "Größe 3 \N{MICRO SIGN}s", "日本語", "עברית"):
+        assert clean(text) == text
+
+
+@given(st.text(min_size=1, max_size=300), st.floats(30, 1000), st.floats(8, 20))
+def test_fitted_text_is_within_its_width(text, width, size):
+    assert len(fit(text, width, size)) <= max(4, width / (size * 0.6))
+
+
+def test_a_file_has_fixed_colours_and_its_own_ground():
+    drawn = to_file([Panel("Latency", ("here",), latency_bars(BARS, "x"))] * 2, theme.LIGHT)
+    root = parse(drawn)
+    assert "var(" not in drawn
+    assert root.attrib["viewBox"].split()[2:] == [root.attrib["width"], root.attrib["height"]]
+    ground = root[0]
+    assert (ground.attrib["fill"], ground.attrib["x"]) == (theme.LIGHT["card"], "0.5")
+    assert drawn.count("<svg") == 3
+
+
+def test_a_bars_interval_is_drawn_around_its_end():
+    bar = Bar("a", "v1", 2.0, None, "", "", bounds=(1.5, 4.0))
+    drawn = latency_bars([bar], "x")
+    (_, end), *_ = rectangles(drawn)
+    lines = [item.attrib for item in parse(drawn).iter("line")]
+    whisker = next(line for line in lines if "fg" in line["stroke"])
+    low, high = float(whisker["x1"]) - 1, float(whisker["x2"]) - 1
+    assert low == pytest.approx(end * 0.75, abs=0.2)
+    assert high == pytest.approx(end * 2, abs=0.2)
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=1, max_size=200))
+def test_any_latencies_have_a_distribution_inside_the_picture(latencies):
+    drawn = distribution_ridges([Spread("a", "v1", np.sort(np.array(latencies)))], "x")
+    path = next(parse(drawn).iter("path")).attrib["d"]
+    for x, y in re.findall(r"([-\d.]+) ([-\d.]+)", path):
+        assert 0 <= float(x) <= 420
+        assert 0 <= float(y) <= 106
+
+
+def test_equal_latencies_have_a_distribution():
+    parse(distribution_ridges([Spread("a", "v1", np.full(9, 3.0))], "x"))
+
+
+@given(st.lists(st.tuples(st.floats(0.5, 1e5), st.floats(0.01, 1e4)), min_size=1, max_size=5))
+def test_any_loads_lie_inside_the_picture(points):
+    line = LoadLine("a", "v1", [(rate, ms, n) for n, (rate, ms) in enumerate(points)])
+    for dot in parse(load_lines([line], "x", tail="P99")).iter("circle"):
+        assert 64 <= float(dot.attrib["cx"]) <= 770
+        assert 22 <= float(dot.attrib["cy"]) <= 314
+
+
+def test_stacked_parts_follow_each_other_without_a_gap():
+    drawn = stacked_bars([STACKS[0]], ("a", "b", "c", "d"), "x")
+    bars = rectangles(drawn)[4:]  # the first four are the legend's
+    assert bars[0][0] == 1.0
+    for (x, width), (following, _) in pairwise(bars):
+        assert following == pytest.approx(x + width, abs=0.2)
 
 
 def test_names_beside_line_ends_do_not_overlap():

@@ -58,6 +58,33 @@ def test_the_noise_of_the_run_is_stated():
     assert "Harness: 0.85 \N{MICRO SIGN}s for a request that does nothing" in text
 
 
+def test_a_speedup_stands_with_its_interval_and_the_noise():
+    text = render(INPUTS)
+    times = "\N{MULTIPLICATION SIGN}"
+    speeds = [line for line in text.splitlines() if line.startswith("|") and times in line]
+    assert len(speeds) == 6
+    for line in speeds:
+        cells = [cell.strip() for cell in line.split("|")]
+        assert re.fullmatch(rf"[\d.]+{times}", cells[4])
+        assert re.fullmatch(rf"[\d.]+ to [\d.]+{times}", cells[5])
+    assert "torch-fp32 against its own second run" in text
+    assert "1 (reference)" in text
+
+
+def test_the_numbers_are_those_of_the_metrics():
+    build(INPUTS)
+    findings, facts = load(INPUTS)
+    text = render_markdown(findings, facts)
+    for variant in ("torch-fp32", "onnxruntime-fp32", "onnxruntime-int8"):
+        p50 = facts.on_device(variant, "latency_b1_ms", "p50")
+        line = next(line for line in text.splitlines() if line.startswith(f"| {variant} |"))
+        assert float(line.split("|")[2].split()[0]) == p50
+
+
+def test_hidden_characters_are_shown():
+    assert escape("a\u202eb\x00c\u200b") == "a\\\\u{202e}b\\\\u{0}c\\\\u{200b}"
+
+
 def test_hostile_texts_cannot_make_a_row_a_tag_or_a_link():
     evil = "| x |\n<img src=x> [a](http://b) `c` *d*"
     inputs = change(INPUTS, "tensorrt-fp16", reason=Reason("evil", evil, "-"))

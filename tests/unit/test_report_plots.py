@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_curves_rise(rows):
     for points in by_label.values():
         assert points == sorted(points)
         assert len(points) >= 20
+
+
+def test_hostile_texts_are_cells_and_neither_rows_nor_formulas(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    evil = '=HYPERLINK("http://x"),"a"\r\n<script>\u202e,\x00'
+    inputs = replace(INPUTS, slug=evil)
+    build(inputs)
+    for text in render_plots(*load(inputs)).values():
+        found = list(csv.reader(text.splitlines()))
+        assert {len(row) for row in found} == {len(found[0])}
+        assert "\u202e" not in text
+        assert "\x00" not in text
+        for row in found:
+            assert not any(cell.startswith(("=", "+", "@")) for cell in row)
 
 
 def test_bars_of_dvc_plots_start_at_zero():

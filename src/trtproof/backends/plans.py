@@ -21,6 +21,7 @@ from trtproof.errors import BackendError, BuildFailedError
 from trtproof.models.base import load_files
 from trtproof.reason import Reason
 from trtproof.sidecar import EngineRecord
+from trtproof.working_tree import describe_working_tree
 
 LAYERS_FILE: Final = "layers.json"
 LOG_FILE: Final = "build.log"
@@ -81,12 +82,20 @@ def build_plan(request: BuildRequest, out: Path) -> EngineRecord:
         plan=compiled.plan,
         files=artifacts.sha256_folder(out),
         details=dict(compiled.facts),
-        made={
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 3),
-            "slug": request.slug,
-        },
+        made=_describe_making(request, seconds),
     )
+
+
+def _describe_making(request: BuildRequest, seconds: float) -> dict[str, Any]:
+    """Return when, how long, where and from which state of the working tree a plan was built."""
+    tree = describe_working_tree()
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "slug": request.slug,
+        "commit": tree["commit"],
+        "changed": tree["changed"],
+    }
 
 
 def _blank_record(request: BuildRequest, backend: Backend) -> EngineRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from trtproof.measure.schedule import AGAIN, PROTOCOL, order_round
 from trtproof.measure.summary import summarize
 from trtproof.sidecar import EngineRecord
 from trtproof.tensor import Feeds
+from trtproof.working_tree import describe_working_tree
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -61,7 +61,7 @@ def make_run_record(
         "schema": 1,
         "protocol": PROTOCOL,
         "profile": config.profile,
-        "commit": read_commit(),
+        **describe_working_tree(),
         "reference": reference,
         "variants": {
             name: _describe_variant(name, record, session, reference)
@@ -161,12 +161,6 @@ def compare_answers(reference: Sequence[Feeds], variant: Sequence[Feeds]) -> dic
             "not_finite_count": int(np.count_nonzero(~np.isfinite(values.astype(np.float64)))),
         }
     return result
-
-
-def read_commit() -> str | None:
-    """Return the commit that is checked out, None outside of git."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _describe_variant(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from math import ceil, floor, log, log10
 from typing import Final
 
-from trtproof.report.svg import Drawing, Point, Type, ticks
+from trtproof.report.svg import Anchor, Drawing, Point, Type, ticks
+from trtproof.report.texts import CHARACTER_WIDTH, fit
 
 LABEL: Final = Type(size=13, weight=600)
 VALUE: Final = Type(size=13, weight=700, anchor="end")
@@ -20,17 +21,21 @@ AXIS: Final = Type(colour="muted", size=11.5, anchor="middle")
 TAIL_MARKS: Final = {0.0: "min", 0.5: "P50", 0.9: "P90", 0.95: "P95", 0.99: "P99", 0.999: "P99.9"}
 FINE: Final = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
 SPAN_OF_HALVES: Final = 0.4
-LEAST_REACH_PP: Final = 0.5
-"""Half of the score axis at least, so that a change of one sample does not look like a cliff."""
-
 LABEL_GAP: Final = 15.0
-ABSENT_LENGTH: Final = 64
-"""Characters of a reason that fit beside a name; the table beside the chart has all of it."""
+NARROW: Final = 420.0
+"""Width of a chart that shares its row with another, or has a phone to itself."""
+
+WIDE: Final = 1000.0
+MARGIN_NAME: Final = 190.0
+"""Space for names beside the ends of lines."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One row: a median with what is written beside it, or in `note` why there is none."""
+    """One row: a median with what is written beside and below it, or in `note` why there is none.
+
+    `bounds` is the median's interval, None where there is none.
+    """
 
     name: str
     colour: str
@@ -38,6 +43,7 @@ class Bar:
     p99: float | None
     text: str
     note: str
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,53 +56,63 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Change:
-    """One row of the score chart: the drop against the reference, or why there is none."""
+class Limit:
+    """A target on a latency axis."""
 
-    name: str
-    colour: str
-    drop: float | None
+    latency_ms: float
     text: str
 
 
-def latency_bars(bars: Sequence[Bar], label: str, *, width: float = 460) -> str:
-    """Draw medians as bars from zero, with a tick at P99 where that is known."""
-    row, top, bottom = 50, 4, 26
-    drawing = Drawing(width, top + row * len(bars) + bottom, label)
-    highest = max((value or 0 for bar in bars for value in (bar.median, bar.p99)), default=0)
+def latency_bars(bars: Sequence[Bar], label: str, *, limit: Limit | None = None) -> str:
+    """Draw medians as bars from zero, with their intervals, and a tick at P99 where it is known."""
+    row, top, bottom = 60, 16 if limit else 4, 26
+    drawing = Drawing(NARROW, top + row * len(bars) + bottom, label)
+    ends = [value or 0 for bar in bars for value in (bar.median, bar.p99, *(bar.bounds or ()))]
+    highest = max([*ends, limit.latency_ms if limit and any(ends) else 0])
     floor_y = drawing.height - bottom
-    scale = (width - 24) / (highest * 1.02) if highest else 0
+    scale = (NARROW - 28) / (highest * 1.02) if highest else 0
     for value in ticks(highest) if highest else ():
         x = 1 + value * scale
         drawing.line((x, top), (x, floor_y))
         drawing.text((x, floor_y + 17), f"{value:g}", AXIS if value else Type("muted", size=11.5))
-    drawing.text((width - 2, floor_y + 17), "ms", Type("muted", "end", 11.5))
+    drawing.text((NARROW - 2, floor_y + 17), "ms", Type("muted", "end", 11.5))
     for position, bar in enumerate(bars):
         _draw_bar(drawing, bar, top + position * row, scale)
+    if limit and highest:
+        x = 1 + limit.latency_ms * scale
+        drawing.line((x, top - 3), (x, floor_y), "bad", width=1.5, dash="4 3")
+        anchor: Anchor = "end" if x > NARROW / 2 else "start"
+        drawing.text((x, 10), limit.text, Type("bad", anchor, 11.5, 600))
     return drawing.finish()
 
 
 def _draw_bar(drawing: Drawing, bar: Bar, top: float, scale: float) -> None:
-    drawing.text((1, top + 16), bar.name, LABEL)
+    room = NARROW - 14 - len(bar.text) * VALUE.size * CHARACTER_WIDTH
+    drawing.text((1, top + 16), fit(bar.name, room, LABEL.size), LABEL)
     if bar.median is None:
-        drawing.text((1, top + 36), shorten(bar.note), MUTED)
+        drawing.text((1, top + 35), fit(bar.note, NARROW, 10.5), MUTED)
         return
-    drawing.text((drawing.width - 2, top + 16), bar.text, VALUE)
+    drawing.text((NARROW - 2, top + 16), bar.text, VALUE)
     tip = f"{bar.name}: {bar.text} {bar.note}"
-    drawing.bar((1, top + 23), (bar.median * scale, 18), bar.colour, tip=tip)
+    middle = top + 31
+    drawing.bar((1, top + 23), (bar.median * scale, 16), bar.colour, tip=tip)
     if bar.p99 is not None:
         x = 1 + bar.p99 * scale
-        drawing.line((1 + bar.median * scale, top + 32), (x, top + 32), bar.colour, width=2)
-        drawing.line((x, top + 25), (x, top + 39), bar.colour, width=2.5)
+        drawing.line((1 + bar.median * scale, middle), (x, middle), bar.colour, width=2)
+        drawing.line((x, top + 24), (x, top + 38), bar.colour, width=2.5)
+    if bar.bounds is not None:
+        low, high = (1 + end * scale for end in bar.bounds)
+        drawing.whisker((low, middle), (high, middle))
+    drawing.text((1, top + 53), fit(bar.note, NARROW, 10.5), MUTED)
 
 
-def percentile_curves(series: Sequence[Series], label: str, *, width: float = 1000) -> str:
+def percentile_curves(series: Sequence[Series], label: str, *, limit: Limit | None = None) -> str:
     """Draw latency (log) by the share of requests that were answered within it.
 
     The horizontal axis is log10(1 / (1 - share)): it stretches the tail, where a service-level
     objective is read.
     """
-    left, right, top, bottom, height = 58.0, 190.0, 22.0, 46.0, 340.0
+    width, left, right, top, bottom, height = WIDE, 58.0, MARGIN_NAME, 22.0, 46.0, 340.0
     drawing = Drawing(width, height, label)
     points = [point for one in series for point in one.points]
     last = max(nines(share) for share, _ in points)
@@ -119,21 +135,23 @@ def percentile_curves(series: Sequence[Series], label: str, *, width: float = 10
     drawing.text(
         (left, height - 8), "share of requests answered within it; the tail is stretched", MUTED
     )
+    if limit and low < limit.latency_ms < high:
+        y = place(0.0, limit.latency_ms)[1]
+        drawing.line((left, y), (width - right, y), "bad", width=1.5, dash="5 4")
+        drawing.text((left + 6, y - 5), limit.text, Type("bad", size=11.5, weight=600))
     ends = {one.name: place(*one.points[-1]) for one in series}
     for one in series:
         drawing.path([place(*point) for point in one.points], one.colour, width=2.4)
-    _label_ends(drawing, series, ends, x=width - right + 10)
+    label_ends(drawing, series, ends, x=width - right + 10)
     return drawing.finish()
 
 
-def round_lines(
-    series: Sequence[Series], label: str, *, left_out: Collection[int] = (), width: float = 1000
-) -> str:
+def round_lines(series: Sequence[Series], label: str, *, left_out: Collection[int] = ()) -> str:
     """Draw each contender's median per round, in percent of its own median over all rounds.
 
     The numbers of rounds that were left out stand in brackets.
     """
-    left, right, top, bottom, height = 72.0, 190.0, 14.0, 42.0, 240.0
+    width, left, right, top, bottom, height = WIDE, 72.0, MARGIN_NAME, 14.0, 42.0, 240.0
     drawing = Drawing(width, height, label)
     rounds = sorted({number for one in series for number, _ in one.points})
     reach = max([1.0, *(abs(percent) for one in series for _, percent in one.points)]) * 1.15
@@ -160,50 +178,8 @@ def round_lines(
             tip = f"{one.name}, round {number + 1:g}: {percent:+.2f} % of its own median"
             drawing.dot(place(number, percent), one.colour, tip=tip, radius=3.4)
     ends = {one.name: place(*one.points[-1]) for one in series}
-    _label_ends(drawing, series, ends, x=width - right + 10)
+    label_ends(drawing, series, ends, x=width - right + 10)
     return drawing.finish()
-
-
-def score_changes(
-    changes: Sequence[Change], label: str, *, limit: float | None, width: float = 460
-) -> str:
-    """Draw each variant's change of a score in points around zero, and the allowed loss."""
-    row, top, bottom = 42, 4, 40
-    drawing = Drawing(width, top + row * len(changes) + bottom, label)
-    drops = [abs(change.drop) for change in changes if change.drop is not None]
-    reach = max([LEAST_REACH_PP, *drops, (limit or 0) * 1.2]) * 1.15
-    floor_y, middle, scale = drawing.height - bottom, width / 2, (width / 2 - 20) / reach
-    if limit is not None:
-        drawing.bar(
-            (middle - limit * scale, top),
-            (limit * scale, floor_y - top),
-            "ok",
-            tip=f"allowed loss: {limit:g} pp",
-            opacity=0.1,
-        )
-    for value in sorted({sign * mark for mark in ticks(reach, 2) for sign in (-1, 1)}):
-        x = middle + value * scale
-        drawing.line((x, top), (x, floor_y), "grid" if value else "axis", width=1 if value else 1.6)
-        drawing.text((x, floor_y + 16), f"{value:+g}" if value else "0", AXIS)
-    drawing.text((2, floor_y + 34), "worse", MUTED)
-    drawing.text((middle, floor_y + 34), "percentage points to the reference", AXIS)
-    drawing.text((width - 2, floor_y + 34), "better", Type("muted", "end", 12))
-    for position, change in enumerate(changes):
-        y = top + position * row
-        drawing.text((1, y + 14), change.name, LABEL)
-        if change.drop is None:
-            drawing.text((1, y + 32), shorten(change.text), MUTED)
-            continue
-        drawing.text((width - 2, y + 14), change.text, VALUE)
-        end = middle - change.drop * scale
-        drawing.line((middle, y + 28), (end, y + 28), change.colour, width=4)
-        drawing.dot((end, y + 28), change.colour, tip=f"{change.name}: {change.text}", radius=6)
-    return drawing.finish()
-
-
-def shorten(text: str, length: int = ABSENT_LENGTH) -> str:
-    """Return a text that fits beside a bar."""
-    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
 def nines(share: float) -> float:
@@ -220,11 +196,16 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [value for value in found if low < value < high]
 
 
-def _label_ends(
-    drawing: Drawing, series: Sequence[Series], ends: Mapping[str, Point], *, x: float
+def label_ends(
+    drawing: Drawing,
+    series: Sequence[Series],
+    ends: Mapping[str, Point],
+    *,
+    x: float,
+    room: float = MARGIN_NAME - 12,
 ) -> None:
     """Write names beside the ends of their lines, moved apart where they would overlap."""
     lowest = float("-inf")
     for one in sorted(series, key=lambda item: ends[item.name][1]):
         lowest = max(ends[one.name][1] + 4, lowest + LABEL_GAP)
-        drawing.text((x, lowest), one.name, Type(one.colour, size=12, weight=700))
+        drawing.text((x, lowest), fit(one.name, room), Type(one.colour, size=12, weight=700))

@@ -12,6 +12,7 @@ from trtproof.hardware import Hardware
 from trtproof.measure.disturbed import Selection
 from trtproof.measure.verdict import INDICATIVE_PROFILES, Verdict
 from trtproof.report.comparisons import Comparisons
+from trtproof.report.evidence import Evidence
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.scenarios import Scenarios
 from trtproof.scoring.difference import TensorDifference
@@ -42,7 +43,10 @@ class Run:
     `harness_ns` is what a request that does nothing takes, by the name of the time (e2e_ns,
     cpu_ns). `cut_short` says that the wanted requests did not fit into the time budget.
     `load_per_core` is the machine's load before any of our workers ran, `slow_starts_count` how
-    many blocks began with a request far slower than their others.
+    many blocks began with a request far slower than their others. `user` is git's user name,
+    `changed` the tracked files that differed from the commit, None where that was not recorded.
+    `slug` and `bench` are of the machine that was measured, whichever reads them now, `variables`
+    the set environment variables that change speed.
     """
 
     profile: str
@@ -56,6 +60,12 @@ class Run:
     load_per_core: float | None = None
     blocks_count: int = 0
     slow_starts_count: int = 0
+    user: str | None = None
+    changed: Sequence[str] | None = None
+    slug: str = ""
+    bench: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
 
     @property
     def when(self) -> str:
@@ -162,7 +172,8 @@ class Findings:
     """Everything that was found, the reference first.
 
     `selection` says which rounds count and why others do not. `sources` are the files that were
-    read.
+    read. `hardware` is the machine that the figures are of, `here` the one that the probe found
+    last, None where no probe has run; they differ where a session was restored from elsewhere.
     """
 
     settings: Settings
@@ -174,6 +185,7 @@ class Findings:
     audits: Sequence[Audit | NotMeasured]
     calibration: Mapping[str, Any] | NotMeasured
     sources: Sequence[Path] = field(default_factory=tuple)
+    here: Hardware | None = None
 
     @property
     def reference(self) -> VariantFindings:

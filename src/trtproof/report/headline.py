@@ -9,15 +9,14 @@ from trtproof.measure.verdict import Word
 from trtproof.report.cells import NOT_MEASURED, Facts, format_number
 from trtproof.report.figures import NotMeasured, Timing
 from trtproof.report.findings import Findings, Run, VariantFindings
+from trtproof.report.place import elsewhere_text
+from trtproof.report.quiet import BUSY_LOAD_PER_CORE, QUIET_SHARE
 from trtproof.report.session_texts import TOO_FEW, cause_text, control_text, noise_floor
 from trtproof.report.tables import score_names, score_title
 from trtproof.report.targets import MAIN_SCORE, at_batch, main_batch
 
-QUIET_SHARE: Final = 0.05
-"""How far the reference may be from itself on a quiet machine: wider than that is said first."""
-
-BUSY_LOAD_PER_CORE: Final = 1.0
-"""From here on there was no free core before the session began."""
+FILES_NAMED: Final = 3
+"""Changed files that the headline names; the page's last part names all."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,33 @@ def make_warnings(findings: Findings) -> list[str]:
             f"Profile {findings.run.profile}: indicative figures from a short run, "
             "not for decisions"
         )
-    return [*warnings, *_noise_warnings(findings)]
+    return [*warnings, *_origin_warnings(findings), *_noise_warnings(findings)]
+
+
+def changed_text(run: Run) -> str:
+    """Return how the working tree differed from the commit when the session was measured."""
+    if run.changed is None:
+        return "whether files differed from it was not recorded"
+    if not run.changed:
+        return "no tracked file differed from it"
+    more = len(run.changed) - FILES_NAMED
+    names = ", ".join(run.changed[:FILES_NAMED]) + (f" and {more} more" if more > 0 else "")
+    plural = "files" if len(run.changed) > 1 else "file"
+    return f"{len(run.changed)} tracked {plural} differed from it: {names}"
+
+
+def _origin_warnings(findings: Findings) -> list[str]:
+    """Return where the figures are not those of this commit, or not of this machine."""
+    run, warnings = findings.run, []
+    if isinstance(run, Run) and run.changed:
+        commit = run.commit[:12]
+        warnings.append(
+            f"Measured with uncommitted changes: commit {commit} alone does not give these "
+            f"figures; {changed_text(run)}"
+        )
+    if elsewhere := elsewhere_text(findings):
+        warnings.append(f"Restored, not measured here: {elsewhere}")
+    return warnings
 
 
 def _noise_warnings(findings: Findings) -> list[str]:
@@ -128,6 +153,25 @@ def _speed_tile(findings: Findings, facts: Facts, variant: VariantFindings | Non
     word = verdict.word if verdict.gates else f"{verdict.word}, indicative"
     value = facts.device_cell(variant.name, key, "value").text
     return Tile(label, value, f"{word}; {spread}; {noise}")
+
+
+def speed_sentence(findings: Findings, facts: Facts) -> str:
+    """Return what the fastest variant is to the reference, in one sentence; empty without one."""
+    variant, batch = fastest_variant(findings), main_batch(findings)
+    verdict = variant.verdict(batch) if variant else None
+    if variant is None or verdict is None or isinstance(verdict, NotMeasured):
+        return ""
+    key = f"speedup_b{batch}_ratio"
+    interval = facts.interval(variant.name, key)
+    value = facts.device_cell(variant.name, key, "value").text
+    spread = f"95 % interval {interval}" if interval else TOO_FEW
+    word = verdict.word if verdict.gates else f"{verdict.word}, indicative"
+    reference = findings.reference.name
+    return (
+        f"Smallest median{at_batch(findings)}: {variant.name}, {value} as fast as {reference} "
+        f"({spread}): {word}. {reference} against its own second run: "
+        f"{control_text(findings, facts, batch)}."
+    )
 
 
 def _score_tile(findings: Findings, facts: Facts, name: str) -> Tile:

@@ -25,16 +25,16 @@ def load_findings(settings: Settings) -> Findings:
     """Return all that was found, of the configured variants and no others.
 
     Raises:
-        MissingFileError: no probe has run.
         InputError, PlanCorruptError: a file is broken; the message names the repair.
     """
     sources = Sources()
-    hardware = load_hardware(sources.find(artifacts.HARDWARE) or artifacts.HARDWARE)
+    probed = sources.find(artifacts.HARDWARE)
+    here = load_hardware(probed) if probed else None
     reference = settings.reference
     names = [reference, *(name for name in settings.variants if name != reference)]
     records = {name: _load_record(name, sources) for name in names}
     evaluations = _load_evaluations(records, sources)
-    timed = load_timed(settings, hardware, Made(records, evaluations), sources)
+    timed = load_timed(settings, here, Made(records, evaluations), sources)
     peaks = load_host_peaks(sources)
     variants = [
         _variant(
@@ -51,7 +51,7 @@ def load_findings(settings: Settings) -> Findings:
     ]
     return Findings(
         settings=settings,
-        hardware=hardware,
+        hardware=timed.hardware,
         run=timed.run,
         variants=variants,
         batches=timed.batches,
@@ -59,6 +59,7 @@ def load_findings(settings: Settings) -> Findings:
         audits=[_load_audit(recipe, sources) for recipe in settings.recipes],
         calibration=_load_calibration(sources),
         sources=sources.paths,
+        here=here,
     )
 
 

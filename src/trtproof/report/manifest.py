@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from trtproof import artifacts
+
+MANIFEST: Final = "manifest.json"
 
 
 def make_manifest(read: Iterable[Path], written: Mapping[Path, Path]) -> dict[str, Any]:

@@ -11,12 +11,18 @@ from trtproof.report.figures import NotMeasured, Timing
 from trtproof.report.findings import Findings, Run, VariantFindings
 from trtproof.report.headline import main_score, make_warnings
 from trtproof.report.metrics import drop_name
+from trtproof.report.provenance import SHORT, variables_text
 from trtproof.report.session_texts import control_text, harness_text, left_out_text
 from trtproof.report.tables import score_title
 from trtproof.report.targets import judge_targets, main_batch
+from trtproof.report.texts import clean
 
 BAR_CELLS: Final = 16
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"
+ENDING: Final = (
+    "[Bars](latency.svg), [percentiles](percentiles.svg), [scores](scores.svg). Repeat: "
+    "`dvc repro`. Sources of every figure: `artifacts/report/index.html`."
+)
 SPECIAL: Final = re.compile(r"([\\`*_\[\]|~>$])")
 """Characters that Markdown gives a meaning to inside a line."""
 
@@ -33,14 +39,14 @@ def render_markdown(findings: Findings, facts: Facts) -> str:
         _noise(findings, facts),
         _scores(findings, facts),
         _absent(findings),
-        "Repeat: `dvc repro`. Every figure with its source: `artifacts/report/index.html`.",
+        ENDING,
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def escape(text: str) -> str:
     """Return text that Markdown and the HTML inside it show as it is, on one line."""
-    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    line = clean(text).replace("&", "&amp;").replace("<", "&lt;")
     return SPECIAL.sub(r"\\\1", line).replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
@@ -53,11 +59,15 @@ def bar(value: float, highest: float) -> str:
 def _subject(findings: Findings) -> str:
     settings, run = findings.settings, findings.run
     if isinstance(run, Run):
-        measured = f"measured {run.when}, profile {run.profile}, protocol {run.protocol}"
+        measured = (
+            f"measured {run.when} at commit {run.commit[:SHORT]}, profile {run.profile}, "
+            f"protocol {run.protocol}"
+        )
     else:
         measured = f"latency not measured: {run.reason}"
-    parts = (f"dataset {settings.dataset}", findings.hardware.slug, measured)
-    return " · ".join(escape(part) for part in parts)
+    variables = f"set: {variables_text(run)}" if isinstance(run, Run) and run.variables else ""
+    parts = (f"dataset {settings.dataset}", findings.hardware.slug, measured, variables)
+    return " · ".join(escape(part) for part in parts if part)
 
 
 def _verdicts(findings: Findings, facts: Facts) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,16 +13,14 @@ from trtproof.report import pictures, scenario_tables, score_tables, tables, the
 from trtproof.report.cells import NOT_MEASURED, Facts, colour_of
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
-from trtproof.report.headline import fastest_variant, make_tiles, make_warnings
-from trtproof.report.session_texts import (
-    answers_text,
-    control_text,
-    harness_text,
-    left_out_text,
-    warmup_text,
-)
+from trtproof.report.headline import fastest_variant, make_tiles, make_warnings, speed_sentence
+from trtproof.report.pictures import Picture
+from trtproof.report.place import elsewhere_text
+from trtproof.report.provenance import identity_rows, reproduce_lines
+from trtproof.report.quiet import quiet_table
 from trtproof.report.sources import flatten
 from trtproof.report.targets import judge_targets, main_batch
+from trtproof.report.texts import clean
 
 TEMPLATE = "page.html.j2"
 
@@ -37,32 +34,33 @@ def render_page(findings: Findings, facts: Facts) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_clean,
     )
     environment.filters["svg"] = Markup  # only our own drawings, whose texts are escaped
     return environment.get_template(TEMPLATE).render(_context(findings, facts))
 
 
+def _clean(value: Any) -> Any:
+    """Return a text with its hidden characters made visible; our own markup as it is."""
+    return clean(value) if type(value) is str else value
+
+
 def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
-    batch, fastest = main_batch(findings), fastest_variant(findings)
+    fastest = fastest_variant(findings)
     return {
         "light": theme.to_css(theme.LIGHT),
         "dark": theme.to_css(theme.DARK),
         "findings": findings,
         "settings": findings.settings,
         "run": findings.run if isinstance(findings.run, Run) else None,
-        "run_absent": findings.run.reason if isinstance(findings.run, NotMeasured) else "",
         "warnings": make_warnings(findings),
-        "samples": _samples_text(findings),
+        "identity": identity_rows(findings),
         "verdicts": judge_targets(findings, facts),
+        "speed_sentence": speed_sentence(findings, facts),
         "tiles": make_tiles(findings, facts),
         "fastest": fastest.name if fastest else "",
         "batches": [_of_batch(findings, facts, size) for size in findings.batches],
-        "percentiles": [pictures.draw_percentiles(findings, size) for size in findings.batches],
-        "rounds": pictures.draw_rounds(findings, batch) if batch else None,
-        "noise": [(size, control_text(findings, facts, size)) for size in findings.batches],
-        "left_out": left_out_text(findings),
-        "harness": harness_text(findings),
-        "warmup": warmup_text(findings),
+        "absent_pictures": _absent_pictures(findings),
         "score_picture": pictures.draw_scores(findings, facts),
         "score_table": tables.score_table(findings, facts),
         "drop_table": score_tables.drop_table(findings, facts),
@@ -70,13 +68,27 @@ def _context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "difference_table": tables.difference_table(findings),
         "plan_table": tables.plan_table(findings, facts),
         "audit_table": tables.audit_table(findings),
-        "load_table": scenario_tables.load_table(findings, facts),
-        "sustained_table": scenario_tables.sustained_table(findings, facts),
-        "cold_table": scenario_tables.cold_table(findings, facts),
-        "answers": answers_text(findings),
         "variants": _variant_rows(findings),
         "environment": _environment(findings),
+        "elsewhere": elsewhere_text(findings),
+        "reproduce": reproduce_lines(findings),
         "hashes": [(path.as_posix(), artifacts.sha256_file(path)) for path in findings.sources],
+        **_session_context(findings, facts),
+    }
+
+
+def _session_context(findings: Findings, facts: Facts) -> dict[str, Any]:
+    """Return what is shown of a session as a whole, besides its latencies."""
+    batch = main_batch(findings)
+    return {
+        "loads": pictures.draw_loads(findings),
+        "load_table": scenario_tables.load_table(findings, facts),
+        "starts": pictures.draw_starts(findings, facts),
+        "parts_table": scenario_tables.parts_table(findings, facts),
+        "sustained_table": scenario_tables.sustained_table(findings, facts),
+        "cold_table": scenario_tables.cold_table(findings, facts),
+        "quiet_table": quiet_table(findings, facts),
+        "rounds": pictures.draw_rounds(findings, batch) if batch else None,
     }
 
 
@@ -85,9 +97,21 @@ def _of_batch(findings: Findings, facts: Facts, batch: int) -> Mapping[str, Any]
         "size": batch,
         "bars": pictures.draw_bars(findings, facts, batch),
         "latency": timing_tables.latency_table(findings, facts, batch),
+        "curves": pictures.draw_percentiles(findings, batch),
         "percentiles": timing_tables.percentile_table(findings, facts, batch),
         "verdicts": timing_tables.verdict_table(findings, facts, batch),
+        "distribution": pictures.draw_distribution(findings, batch),
     }
+
+
+def _absent_pictures(findings: Findings) -> Sequence[Picture]:
+    """Return the charts of latency with the reason why there are none; empty where there are."""
+    if findings.batches:
+        return ()
+    run = findings.run
+    why = run.reason if isinstance(run, NotMeasured) else "the benchmark left no samples"
+    titles = ("Latency", "Latency by percentile", "Distribution")
+    return [Picture(title, "", svg=None, absent=why) for title in titles]
 
 
 def _variant_rows(findings: Findings) -> Sequence[tuple[str, str, str, str]]:
@@ -98,28 +122,24 @@ def _variant_rows(findings: Findings) -> Sequence[tuple[str, str, str, str]]:
     ]
 
 
-def _samples_text(findings: Findings) -> str:
-    counts = {
-        variant.scores.samples_count
-        for variant in findings.variants
-        if not isinstance(variant.scores, NotMeasured)
-    }
-    if not counts:
-        return f"scores {NOT_MEASURED}"
-    kind = "synthetic" if findings.synthetic else "real"
-    return f"{' and '.join(f'{count:,}' for count in sorted(counts))} {kind} evaluation samples"
-
-
 def _environment(findings: Findings) -> Sequence[tuple[str, Mapping[str, Any]]]:
     """Return titled groups of facts, as they were recorded."""
     hardware = findings.hardware
-    groups: list[tuple[str, Mapping[str, Any]]] = [("Machine", flatten(hardware.bench))]
+    none_known = {NOT_MEASURED: "no probe and no session recorded the machine"}
+    bench = flatten(hardware.bench) or none_known
+    groups: list[tuple[str, Mapping[str, Any]]] = [("Machine", bench)]
     groups += [
         (f"Engine {name}", flatten(facts) or {"this backend": "not on this machine"})
         for name, facts in sorted(hardware.engine.items())
     ]
     if isinstance(findings.run, Run) and findings.run.machine:
         groups.append(("While measuring", findings.run.machine))
+    if isinstance(findings.run, Run):
+        groups += [
+            (f"How {name} ran", flatten(entry["engine"]))
+            for name, entry in findings.run.variants.items()
+            if entry.get("engine")
+        ]
     if isinstance(findings.calibration, NotMeasured):
         groups.append(("Calibration samples", {NOT_MEASURED: findings.calibration.reason}))
     else:
@@ -134,10 +154,3 @@ def _calibration_facts(coverage: Mapping[str, Any]) -> Mapping[str, Any]:
         return flatten(coverage)
     line = ", ".join(f"{name}: {count}" for name, count in counts.items())
     return flatten({**coverage, "class_counts": line})
-
-
-def write_report(findings: Findings, facts: Facts, folder: Path) -> Path:
-    """Write index.html into a folder and return its path."""
-    path = folder / "index.html"
-    artifacts.write_text(path, render_page(findings, facts))
-    return path

@@ -7,19 +7,26 @@ from dataclasses import dataclass
 from trtproof.report.cells import Facts, colour_of
 from trtproof.report.charts import (
     Bar,
-    Change,
+    Limit,
     Series,
     latency_bars,
     percentile_curves,
     round_lines,
-    score_changes,
 )
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
-from trtproof.report.findings import Findings
+from trtproof.report.findings import Findings, VariantFindings
 from trtproof.report.headline import main_score
+from trtproof.report.load_charts import LoadLine, load_lines
 from trtproof.report.metrics import drop_name
+from trtproof.report.scenario_tables import PHASE_TITLES
+from trtproof.report.scenarios import Load
+from trtproof.report.score_charts import Change, score_changes
+from trtproof.report.session_texts import control_text
+from trtproof.report.shape_charts import Spread, Stack, distribution_ridges, stacked_bars
 from trtproof.report.tables import score_title
-from trtproof.report.targets import MAIN_SCORE
+from trtproof.report.targets import main_batch
+
+ENDS = ("lo", "hi")
 
 
 @dataclass(frozen=True)
@@ -34,28 +41,62 @@ class Picture:
 
 def draw_bars(findings: Findings, facts: Facts, batch: int) -> Picture:
     """Draw every variant's median and P99 at one batch size."""
-    bars = []
-    for position, variant in enumerate(findings.variants):
-        timing, colour = variant.timings[batch], colour_of(position)
-        if isinstance(timing, NotMeasured):
-            note = f"not measured: {timing.reason}"
-            bars.append(Bar(variant.name, colour, median=None, p99=None, text="", note=note))
-            continue
-        p50 = facts.device_cell(variant.name, f"latency_b{batch}_ms", "p50").text
-        speed = facts.device_cell(variant.name, f"speedup_b{batch}_ratio", "value")
-        text = f"{p50} · {speed.text}" if speed.kind == "number" else p50
-        tail = timing.percentiles.get("p99")
-        p99 = tail.value if tail else None
-        note = f"median, P99 {p99:.4g} ms" if p99 else "median"
-        bars.append(Bar(variant.name, colour, median=timing.p50_ms, p99=p99, text=text, note=note))
+    bars = [
+        _bar(variant, facts, (batch, colour_of(position)), is_reference=position == 0)
+        for position, variant in enumerate(findings.variants)
+    ]
     plural = "samples" if batch > 1 else "sample"
+    reference = findings.reference.name
+    lead = (
+        f"One request of {batch} {plural}, one at a time. Bar: median, from zero. Whisker: its "
+        "95 % interval. Tick: P99, where enough requests bound it. Speed: how many times as fast "
+        f"as {reference}, with its 95 % interval; {reference} against its own second run: "
+        f"{control_text(findings, facts, batch)}."
+    )
+    label = f"Median and P99 latency of each variant at batch {batch}, in ms"
     return Picture(
         title=f"Latency, batch {batch}",
-        lead=f"One request of {batch} {plural}, one at a time. Bar: median, from zero. "
-        "Tick: P99, if enough requests bound it. "
-        f"After the dot: speed relative to {findings.reference.name}.",
-        svg=latency_bars(bars, f"Median and P99 latency of each variant at batch {batch}, in ms"),
+        lead=lead,
+        svg=latency_bars(bars, label, limit=_limit(findings, batch)),
     )
+
+
+def _bar(
+    variant: VariantFindings, facts: Facts, place: tuple[int, str], *, is_reference: bool
+) -> Bar:
+    """Return one row; `place` is batch size and colour."""
+    (batch, colour), timing = place, variant.timings[place[0]]
+    if isinstance(timing, NotMeasured):
+        note = f"not measured: {timing.reason}"
+        return Bar(variant.name, colour, median=None, p99=None, text="", note=note)
+    tail = timing.percentiles.get("p99")
+    p99 = facts.device_cell(variant.name, f"latency_b{batch}_ms", "p99")
+    notes = [f"P99 {p99.text}"] if p99.kind == "number" else []
+    verdict, key = variant.verdict(batch), f"speedup_b{batch}_ratio"
+    interval = facts.interval(variant.name, key)
+    if is_reference:
+        notes.insert(0, "reference")
+    elif not isinstance(verdict, NotMeasured):
+        speed = facts.device_cell(variant.name, key, "value").text
+        shown = f"({interval})" if interval else "(too few rounds for an interval)"
+        notes.insert(0, f"{speed} {shown} {verdict.word.value}")
+    return Bar(
+        name=variant.name,
+        colour=colour,
+        median=timing.p50_ms,
+        p99=tail.value if tail else None,
+        text=facts.device_cell(variant.name, f"latency_b{batch}_ms", "p50").text,
+        note=", ".join(notes),
+        bounds=timing.percentiles["p50"].bounds,
+    )
+
+
+def _limit(findings: Findings, batch: int) -> Limit | None:
+    """Return the P99 target, which is about the headline's batch size alone."""
+    limit_ms = findings.settings.budget.latency_p99_ms
+    if limit_ms is None or batch != main_batch(findings):
+        return None
+    return Limit(limit_ms, f"P99 target {limit_ms:g} ms")
 
 
 def draw_percentiles(findings: Findings, batch: int) -> Picture:
@@ -72,7 +113,7 @@ def draw_percentiles(findings: Findings, batch: int) -> Picture:
     )
     if not series:
         return Picture(title, lead, svg=None, absent="no variant was timed")
-    return Picture(title, lead, svg=percentile_curves(series, title))
+    return Picture(title, lead, svg=percentile_curves(series, title, limit=_limit(findings, batch)))
 
 
 def draw_rounds(findings: Findings, batch: int) -> Picture:
@@ -99,6 +140,90 @@ def draw_rounds(findings: Findings, batch: int) -> Picture:
     return Picture(title, lead, svg=round_lines(series, title, left_out=left_out))
 
 
+def draw_distribution(findings: Findings, batch: int) -> Picture:
+    """Draw how every timed variant's latencies are spread."""
+    title = f"Distribution, batch {batch}"
+    spreads = [
+        Spread(variant.name, colour_of(position), timing.latencies_ms)
+        for position, variant in enumerate(findings.variants)
+        if isinstance(timing := variant.timings[batch], Timing)
+    ]
+    lead = (
+        "All counted requests of each variant around its own median, every histogram as high as "
+        "its peak. A narrow hill is a predictable engine."
+    )
+    if not spreads:
+        return Picture(title, lead, svg=None, absent="no variant was timed")
+    return Picture(title, lead, svg=distribution_ridges(spreads, title))
+
+
+def draw_starts(findings: Findings, facts: Facts) -> Picture:
+    """Draw from what parts a cold start of every variant is made."""
+    title, stacks = "Where the time goes: cold start", []
+    for variant in findings.variants:
+        cold = variant.scenarios.cold
+        if isinstance(cold, NotMeasured):
+            stacks.append(Stack(variant.name, (), "", note=f"not measured: {cold.reason}"))
+        else:
+            parts_ms = [cold.phases_ms[phase] for phase in PHASE_TITLES]
+            total = facts.device_cell(variant.name, "cold_ms", "total").text
+            stacks.append(Stack(variant.name, parts_ms, total))
+    lead = (
+        "From the start of a process to its first answer: medians over fresh processes, part by "
+        "part. At the right: the median of the whole."
+    )
+    if not any(stack.parts_ms for stack in stacks):
+        absent = stacks[0].note.removeprefix("not measured: ")
+        return Picture(title, lead, svg=None, absent=absent)
+    return Picture(title, lead, svg=stacked_bars(stacks, list(PHASE_TITLES.values()), title))
+
+
+def draw_loads(findings: Findings) -> Picture:
+    """Draw throughput against tail latency by streams, a line per variant and batch size."""
+    title = "Throughput against tail latency"
+    loads = [
+        (position, variant.name, load)
+        for position, variant in enumerate(findings.variants)
+        if not isinstance(variant.scenarios.throughput, NotMeasured)
+        for load in variant.scenarios.throughput
+    ]
+    common = [
+        name
+        for name in ("p99", "p95", "p90", "p50")
+        if loads and all(name in load.latencies_ms for _, _, load in loads)
+    ]
+    lead = (
+        "Closed loop: every stream has one request in flight at all times; its latency includes "
+        "waiting for the others. A number is how many streams there are."
+    )
+    if not common:
+        return Picture(title, lead, svg=None, absent=_why_no_loads(findings))
+    if common[0] != "p99":
+        lead += f" Shown is {common[0].upper()}: there are too few requests for P99."
+    lines = _load_lines(loads, common[0])
+    return Picture(title, lead, svg=load_lines(lines, title, tail=common[0].upper()))
+
+
+def _load_lines(loads: list[tuple[int, str, Load]], tail: str) -> list[LoadLine]:
+    grouped: dict[tuple[int, str, int], list[tuple[float, float, int]]] = {}
+    for position, name, load in loads:
+        point = (load.rate_ips, load.latencies_ms[tail], load.streams)
+        grouped.setdefault((position, name, load.batch), []).append(point)
+    return [
+        LoadLine(f"{name}, batch {batch}", colour_of(position), sorted(points, key=_streams))
+        for (position, name, batch), points in grouped.items()
+    ]
+
+
+def _streams(point: tuple[float, float, int]) -> int:
+    return point[2]
+
+
+def _why_no_loads(findings: Findings) -> str:
+    found = findings.reference.scenarios.throughput
+    return found.reason if isinstance(found, NotMeasured) else "too few requests for any percentile"
+
+
 def draw_scores(findings: Findings, facts: Facts) -> Picture:
     """Draw how much of the main score each variant loses or gains."""
     metric = main_score(findings)
@@ -117,10 +242,12 @@ def draw_scores(findings: Findings, facts: Facts) -> Picture:
             changes.append(Change(variant.name, colour, drop=None, text=f"not measured: {reason}"))
         else:
             text = facts.score_cell(variant.name, name).text
-            changes.append(Change(variant.name, colour, drop=drop, text=f"drop {text}"))
+            low, high = (facts.number(variant.name, "scores", f"{name}_ci_{end}") for end in ENDS)
+            bounds = None if low is None or high is None else (low, high)
+            changes.append(Change(variant.name, colour, drop, f"drop {text}", bounds))
     title = f"{score_title(metric)} against {findings.reference.name}"
-    limit = findings.settings.budget.top1_drop_pp if metric == MAIN_SCORE else None
-    lead = "The same samples for all. Left of zero is a loss."
+    limit = findings.settings.budget.drop_limits.get(metric)
+    lead = "The same samples for all. Left of zero is a loss. Whisker: 95 % interval, paired."
     if limit is not None:
         lead += " Shaded: the loss that the budget allows."
     return Picture(title, lead, svg=score_changes(changes, title, limit=limit))

@@ -11,11 +11,15 @@ from trtproof.report.cells import Facts
 from trtproof.report.figures import Timing
 from trtproof.report.findings import Findings
 from trtproof.report.metrics import round_significant
+from trtproof.report.texts import clean
 
 LATENCY_COLUMNS: Final = ("device", "variant", "batch", "label", "p50_ms", "p99_ms")
 PERCENTILE_COLUMNS: Final = ("label", "nines", "share", "latency_ms")
 POINTS: Final = 30
 """Points of a curve kept in git: enough for its shape, few enough for a readable diff."""
+
+FORMULA: Final = "=+-@"
+"""What a cell begins with that a spreadsheet computes."""
 
 
 def render_plots(findings: Findings, facts: Facts) -> dict[str, str]:
@@ -59,5 +63,13 @@ def _to_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([_plain(value) for value in row] for row in rows)
     return text.getvalue()
+
+
+def _plain(value: object) -> object:
+    """Return a text without hidden characters, and not as a formula to a spreadsheet."""
+    if not isinstance(value, str) or not value:
+        return value
+    shown = clean(value)
+    return f"'{shown}" if shown[0] in FORMULA else shown

@@ -14,9 +14,11 @@ from trtproof.measure.schedule import AGAIN
 from trtproof.report.answers import check_answers, load_answers, refuse_other_answers
 from trtproof.report.comparisons import Comparisons, Device, Judge
 from trtproof.report.evaluated import Evaluation
+from trtproof.report.evidence import read_evidence
 from trtproof.report.figures import NotMeasured, Timing, measured_batches, time_contender
 from trtproof.report.findings import AnswerCheck, Run, Settings
 from trtproof.report.left_out import read_selection
+from trtproof.report.place import find_measured
 from trtproof.report.scenarios import Scenarios, read_scenarios
 from trtproof.report.sources import Sources, flatten, reason_text
 from trtproof.sidecar import EngineRecord
@@ -35,8 +37,12 @@ Timings = Mapping[int, Timing | NotMeasured]
 
 @dataclass(frozen=True)
 class Timed:
-    """The benchmark's findings; all but the session's own are by variant."""
+    """The benchmark's findings; all but the session's own are by variant.
 
+    `hardware` is the machine that was measured.
+    """
+
+    hardware: Hardware
     run: Run | NotMeasured
     selection: Selection
     batches: tuple[int, ...]
@@ -54,14 +60,15 @@ class Made:
     evaluations: Mapping[str, Evaluation | NotMeasured]
 
 
-def load_timed(settings: Settings, hardware: Hardware, made: Made, sources: Sources) -> Timed:
-    """Return what was timed of the variants, or why it was not.
+def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: Sources) -> Timed:
+    """Return what was timed of the variants, or why it was not; `here` is what the probe found.
 
     Raises:
         InputError: a file is broken.
     """
     found = sources.read_json(artifacts.BENCHMARK / "run.json", made_by="benchmark")
     record, run = found or {}, _read_run(found)
+    hardware = find_measured(here, run, made.records)
     every, answers = _load_samples(sources), load_answers(record, sources)
     samples = every if isinstance(every, NotMeasured) else of_scenario(every, LATENCY)
     batches = () if isinstance(samples, NotMeasured) else measured_batches(samples)
@@ -86,6 +93,7 @@ def load_timed(settings: Settings, hardware: Hardware, made: Made, sources: Sour
         for name in made.records
     }
     return Timed(
+        hardware=hardware,
         run=run,
         selection=selection,
         batches=batches,
@@ -112,6 +120,7 @@ def _make_judge(device: Device, selection: Selection, record: Mapping[str, Any])
 def _read_run(record: Mapping[str, Any] | None) -> Run | NotMeasured:
     if record is None:
         return NotMeasured("no benchmark has run; run `dvc repro benchmark`")
+    machine = record.get("machine", {})
     return Run(
         profile=str(record.get("profile", NOT_RECORDED)),
         protocol=str(record.get("protocol", NOT_RECORDED)),
@@ -126,6 +135,12 @@ def _read_run(record: Mapping[str, Any] | None) -> Run | NotMeasured:
         slow_starts_count=sum(
             bool(block.get("first_is_slow")) for block in record.get("blocks", ())
         ),
+        user=record.get("user"),
+        changed=record.get("changed"),
+        slug=str(machine.get("slug", "")),
+        bench=machine.get("bench", {}),
+        variables=machine.get("variables", {}),
+        evidence=read_evidence(record),
     )
 
 
@@ -184,10 +199,13 @@ def _why_not_timed(
 
 
 def _find_device(hardware: Hardware, settings: Settings, variant: str) -> Device:
-    """Return the noisier of the two devices that a variant and the reference run on."""
+    """Return the noisier of the two devices that a variant and the reference run on.
+
+    One that nobody recorded counts as the noisier: fewer figures decide there.
+    """
     backends = {settings.variants[name].backend for name in (settings.reference, variant)}
     kinds = {hardware.engine.get(backend, {}).get("device") for backend in backends}
-    return "cpu" if "cpu" in kinds else "gpu"
+    return "gpu" if kinds == {"cuda"} else "cpu"
 
 
 def _compare_variant(

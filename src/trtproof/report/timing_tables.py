@@ -62,16 +62,17 @@ def percentile_table(findings: Findings, facts: Facts, batch: int) -> Table:
             name_cell(variant.name, position),
             *(_percentile_cell(facts, variant.name, timing, name) for name in titles),
             _with_interval(facts, variant.name, f"cpu_b{batch}_ms", "p50"),
+            facts.device_cell(variant.name, f"samples_b{batch}_count"),
         )
         for position, variant in enumerate(findings.variants)
         if isinstance(timing := variant.timings[batch], Timing)
     ]
-    heads = (*titles.values(), "CPU time, P50")
+    heads = (*titles.values(), "CPU time, P50", "Requests")
     columns = (Column("Variant"), *(Column(title, is_number=True) for title in heads))
     note = (
         "Small print: 95 % interval, over rounds and worker starts up to P99, by order statistics "
-        "beyond. A percentile stands here only with ten requests beyond it, and has an interval "
-        "over rounds only where every round by itself has as many."
+        "beyond. A percentile stands here only with ten requests beyond it (so many must be "
+        "measured), and has an interval over rounds only where every round by itself has as many."
     )
     return Table(columns=columns, rows=rows, notes=[note])
 
@@ -115,7 +116,7 @@ def word_cell(comparison: Comparison) -> Cell:
 def _percentile_cell(facts: Facts, variant: str, timing: Timing, name: str) -> Cell:
     if name in PERCENTILES and name not in timing.percentiles:
         needed = samples_needed(PERCENTILES[name])
-        return absent_cell(f"{timing.samples_count:,} of the {needed:,} requests that bound it")
+        return absent_cell(f"{timing.samples_count:,} of {needed:,} requests")
     return _with_interval(facts, variant, f"latency_b{timing.batch}_ms", name)
 
 
@@ -165,7 +166,7 @@ def _comparison_cells(
         replace(shown, detail=facts.interval(name, key) or NO_INTERVAL),
         _interval_cell(facts, name, key, "gate_"),
         *((every,) if findings.selection.left_out else ()),
-        Cell(f"{100 * verdict.delta:.2g} %", kind="number"),
+        Cell(f"{100 * verdict.delta:.1f} %", kind="number"),
     )
 
 
