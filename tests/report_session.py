@@ -60,6 +60,13 @@ def write_benchmark(inputs: Inputs) -> None:
         _write_timed_answers(built, inputs)
 
 
+def _round_note(number: int) -> dict[str, Any]:
+    """Return what the counters said of a round; nobody counts the device's other programs."""
+    evidence = {"pressure_share": 0.01 + number / 1000, "steal_share": 0.0, "foreign_share": None}
+    state = {"frequency_mhz": 2500.0 + number, "load_1min": 0.4}
+    return {"before": state, "after": state, "evidence": evidence | {"throttled_ns": None}}
+
+
 def _block_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
     """Return a note per round, of one contender each: the later in the list, the more memory."""
     return [
@@ -70,13 +77,6 @@ def _block_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
         }
         for place in range(inputs.rounds if built else 0)
     ]
-
-
-def _round_note(number: int) -> dict[str, Any]:
-    """Return what the counters said of a round; nobody counts the device's other programs."""
-    evidence = {"pressure_share": 0.01 + number / 1000, "steal_share": 0.0, "foreign_share": None}
-    state = {"frequency_mhz": 2500.0 + number, "load_1min": 0.4}
-    return {"before": state, "after": state, "evidence": evidence | {"throttled_ns": None}}
 
 
 def _write_timed_answers(built: Sequence[str], inputs: Inputs) -> None:

@@ -152,6 +152,8 @@ def _speed_tile(findings: Findings, facts: Facts, variant: VariantFindings | Non
     spread = f"95 % {interval}" if interval else TOO_FEW
     word = verdict.word if verdict.gates else f"{verdict.word}, indicative"
     value = facts.device_cell(variant.name, key, "value").text
+    if verdict.word is Word.INCONCLUSIVE:  # a large number would be quoted without its word
+        return Tile(label, verdict.word, f"{value}, {spread}; {noise}")
     return Tile(label, value, f"{word}; {spread}; {noise}")
 
 

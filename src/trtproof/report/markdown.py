@@ -17,7 +17,7 @@ from trtproof.report.tables import score_title
 from trtproof.report.targets import judge_targets, main_batch
 from trtproof.report.texts import clean
 
-BAR_CELLS: Final = 16
+BAR_CELLS: Final = 14
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 ENDING: Final = (
     "[Bars](latency.svg), [percentiles](percentiles.svg), [scores](scores.svg). Repeat: "

@@ -18,6 +18,7 @@ from trtproof.report.pictures import Picture
 from trtproof.report.place import elsewhere_text
 from trtproof.report.provenance import identity_rows, reproduce_lines
 from trtproof.report.quiet import quiet_table
+from trtproof.report.session_texts import control_text
 from trtproof.report.sources import flatten
 from trtproof.report.targets import judge_targets, main_batch
 from trtproof.report.texts import clean
@@ -84,6 +85,7 @@ def _session_context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "loads": pictures.draw_loads(findings),
         "load_table": scenario_tables.load_table(findings, facts),
         "starts": pictures.draw_starts(findings, facts),
+        "control": control_text(findings, facts, batch),
         "parts_table": scenario_tables.parts_table(findings, facts),
         "sustained_table": scenario_tables.sustained_table(findings, facts),
         "cold_table": scenario_tables.cold_table(findings, facts),

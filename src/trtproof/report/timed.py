@@ -68,7 +68,7 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
     """
     found = sources.read_json(artifacts.BENCHMARK / "run.json", made_by="benchmark")
     record, run = found or {}, _read_run(found)
-    hardware = find_measured(here, run, made.records)
+    reference, hardware = settings.reference, find_measured(here, run, made.records)
     every, answers = _load_samples(sources), load_answers(record, sources)
     samples = every if isinstance(every, NotMeasured) else of_scenario(every, LATENCY)
     batches = () if isinstance(samples, NotMeasured) else measured_batches(samples)
@@ -79,10 +79,8 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
         for name, built in made.records.items()
     }
     timings = {name: _time_variant(name, why, samples, batches) for name, why in absent.items()}
-    reference = settings.reference
     again = _time_variant(f"{reference}{AGAIN}", absent[reference], samples, batches)
-    selection = read_selection(samples, record)
-    scenarios = read_scenarios(every, record)
+    selection, scenarios = read_selection(samples, record), read_scenarios(every, record)
     comparisons = {
         name: _compare_variant(
             _make_judge(_find_device(hardware, settings, name), selection, record),
