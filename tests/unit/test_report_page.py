@@ -176,7 +176,7 @@ def test_a_speedup_stands_with_its_interval_its_reference_and_the_control(page):
     assert "reference against itself" in text
 
 
-SPEED = re.compile(rf"(?<!to )(?<!at least )\b[\d.,]+{TIMES}(?P<after>.{{0,90}})")
+SPEED = re.compile(rf"(?<!to )(?<!at least )(?<![\d.,])[\d.,]+{TIMES}(?P<after>.{{0,90}})")
 
 
 def bare_speeds(text: str) -> list[str]:

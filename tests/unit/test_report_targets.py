@@ -160,7 +160,7 @@ def test_a_drop_is_judged_by_its_interval_and_not_by_what_is_shown(lost, gained,
 
 def test_an_inconclusive_drop_says_how_many_more_samples_would_settle_it():
     found = judge(replace(INPUTS, budget={"top1_drop_pp": 0.5}))[DROP, "onnxruntime-fp32"]
-    more = re.search(r"about ([\d,]+) more samples at the rates seen would settle it", found.why)
+    more = re.search(r"about ([\d,]+) more samples like these would settle it", found.why)
     assert more, found.why
     samples = SAMPLES + int(more[1].replace(",", ""))
     assert is_below(Discordance(0, 0, samples), 0.005, 0.99)
@@ -171,7 +171,7 @@ def test_a_drop_at_its_limit_is_never_settled():
     inputs = replace(INPUTS, budget={"score_drops": {"top1_pct": 0.0}})
     found = judge(inputs)[DROP, "onnxruntime-fp32"]
     assert found.word == "inconclusive"
-    assert "not even 1,000,000 samples at the rates seen would settle it" in found.why
+    assert "not even 1,000,000 samples like these would settle it" in found.why
 
 
 @pytest.mark.parametrize(

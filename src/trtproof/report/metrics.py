@@ -25,6 +25,7 @@ from trtproof.report.relative import (
     host_peak_ratio,
     plan_size_ratio,
     tail_ratio,
+    throughput_control,
     throughput_ratio,
 )
 from trtproof.report.scenarios import Load, Scenarios
@@ -33,6 +34,9 @@ from trtproof.scoring.drops import Drop
 
 DIGITS: Final = 5
 BYTES_PER_MIB: Final = 1024 * 1024
+
+THROUGHPUT_CONTROL: Final = "control_throughput_ratio"
+"""The reference's second run by its first, at its best load."""
 
 Metrics = dict[str, Any]
 """One variant's file: {schema, status, [reason], <slug>: {...}, [scores: {...}], [outputs],
@@ -103,6 +107,8 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
         metrics["host_peak_mib"] = round_significant(variant.host_peak_bytes / BYTES_PER_MIB)
     if not is_reference:
         metrics = _relative(findings.reference, variant) | metrics
+    elif not isinstance(rate := throughput_control(variant), NotMeasured):
+        metrics[THROUGHPUT_CONTROL] = _interval(rate.value, rate.shown, rate.gate)
     if isinstance(variant.plan, Plan):
         metrics["plan_mib"] = round_significant(variant.plan.size_bytes / BYTES_PER_MIB)
         if variant.plan.build_s is not None:

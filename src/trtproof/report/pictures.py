@@ -24,7 +24,7 @@ from trtproof.report.score_charts import Change, score_changes
 from trtproof.report.session_texts import control_text
 from trtproof.report.shape_charts import Spread, Stack, distribution_ridges, stacked_bars
 from trtproof.report.tables import score_title
-from trtproof.report.targets import MAIN_SCORE, main_batch
+from trtproof.report.targets import main_batch
 
 ENDS = ("lo", "hi")
 
@@ -246,7 +246,7 @@ def draw_scores(findings: Findings, facts: Facts) -> Picture:
             bounds = None if low is None or high is None else (low, high)
             changes.append(Change(variant.name, colour, drop, f"drop {text}", bounds))
     title = f"{score_title(metric)} against {findings.reference.name}"
-    limit = findings.settings.budget.top1_drop_pp if metric == MAIN_SCORE else None
+    limit = findings.settings.budget.drop_limits.get(metric)
     lead = "The same samples for all. Left of zero is a loss. Whisker: 95 % interval, paired."
     if limit is not None:
         lead += " Shaded: the loss that the budget allows."

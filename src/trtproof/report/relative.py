@@ -74,6 +74,20 @@ def throughput_ratio(reference: VariantFindings, variant: VariantFindings) -> Ra
     return _rate([new / old for old, new in zip(before.rates_ips, after.rates_ips, strict=True)])
 
 
+def throughput_control(reference: VariantFindings) -> Rate | NotMeasured:
+    """Return the reference's second run by its first, at its best load: the noise (A/A)."""
+    first = best_load(reference)
+    if isinstance(first, NotMeasured):
+        return first
+    for load in reference.scenarios.again:
+        same = (load.batch, load.streams) == (first.batch, first.streams)
+        if same and len(load.rates_ips) == len(first.rates_ips):
+            return _rate(
+                [new / old for old, new in zip(first.rates_ips, load.rates_ips, strict=True)]
+            )
+    return NotMeasured("the reference has no second run under this load")
+
+
 def tail_ratio(
     reference: Timing | NotMeasured, variant: Timing | NotMeasured
 ) -> TailRatio | NotMeasured:

@@ -8,7 +8,7 @@ from typing import Final
 from trtproof.report.cells import ENDS, Cell, Column, Facts, Table, absent_cell, name_cell, unit_of
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Scores, VariantFindings
-from trtproof.report.metrics import drop_name
+from trtproof.report.metrics import THROUGHPUT_CONTROL, drop_name
 from trtproof.report.tables import drop_cell, score_names, score_title
 from trtproof.scoring.drops import Drop, Method
 
@@ -25,7 +25,8 @@ DROP_NOTES: Final = (
 RELATIVE_NOTES: Final = (
     (
         "Host memory is the largest of the processes that timed a variant, with all the libraries "
-        "that it loads; throughput is that of the batch and number of streams that give most."
+        "that it loads; throughput is that of the batch and number of streams that give most, and "
+        "the reference's row shows its own second run (A/A)."
     ),
 )
 
@@ -73,11 +74,12 @@ def relative_table(findings: Findings, facts: Facts) -> Table:
     for position, variant in enumerate(findings.variants):
         keys = ("host_peak_mib", "host_peak_ratio", "plan_size_ratio")
         cells = [facts.device_cell(variant.name, key) for key in keys]
-        cells.append(facts.device_cell(variant.name, "throughput_ratio", "value"))
-        interval = facts.interval(variant.name, "throughput_ratio")
-        cells.append(Cell(interval, kind="number") if interval else absent_cell(NO_WINDOWS))
         if position == 0:
             cells[1:] = [Cell("reference")] * len(cells[1:])
+        ratio = "throughput_ratio" if position else THROUGHPUT_CONTROL
+        cells.append(facts.device_cell(variant.name, ratio, "value"))
+        interval = facts.interval(variant.name, ratio)
+        cells.append(Cell(interval, kind="number") if interval else absent_cell(NO_WINDOWS))
         rows.append((name_cell(variant.name, position), *cells))
     return Table(columns=columns, rows=rows, notes=RELATIVE_NOTES)
 

@@ -20,7 +20,7 @@ from trtproof.report.tables import score_names, score_title
 from trtproof.scoring.drops import Drop, Method
 from trtproof.scoring.proportions import MOST_SAMPLES
 
-SAMPLES: Final = "samples at the rates seen"
+SAMPLES: Final = "samples like these"
 
 
 class Settled(Protocol):
