@@ -95,9 +95,7 @@ def climb(settings: Settings, plant: Callable[[str], None]) -> dict[str, Step]:
             evaluate.main(name)
     sources = Sources()
     records = {name: read_record(artifacts.build(name)) for name in settings.variants}
-    evaluations = {
-        name: load_evaluation(name, record.plan_sha256, sources) for name, record in records.items()
-    }
+    evaluations = {name: load_evaluation(name, record, sources) for name, record in records.items()}
     steps = build_ladder(settings, evaluations, sources)
     assert not isinstance(steps, NotMeasured)
     return {step.rung.name: step for step in steps}

@@ -126,8 +126,8 @@ def _make_options(
         cuda_graph=run.cuda_graph,
         device=str(record.facts.get("device", "cuda")),
         pythonpath=tuple(pythonpath),
-        context_memory=config.run.context_memory,
-        weight_streaming_mib=config.run.weight_streaming_mib,
+        context_memory=run.context_memory,
+        weight_streaming_mib=run.weight_streaming_mib,
     )
 
 
