@@ -21,7 +21,7 @@ def make(text: str, precision: str = "int8") -> Inputs:
     inspected = inspect_text(text, Asked(precision))
     details = {
         "inspection": inspected.facts(),
-        "workspace_limit_bytes": 64 * 2**20,
+        "effective": {"workspace_mib": 64},
         "device_memory_bytes": 3 * 2**19,
     }
     layers = [one.to_json() for one in inspected.inspection.layers]

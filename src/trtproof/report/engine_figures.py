@@ -17,8 +17,8 @@ SHARES: Final = ("half_share", "int8_share", "hidden_share")
 def engine_figures(details: Mapping[str, Any]) -> dict[str, float]:
     """Return what an inspected engine has of the figures; none of an engine without inspector.
 
-    Shares are in per cent of the multiplying layers. `workspace_limit_mib` is what the builder was
-    given, `device_memory_mib` what an execution context takes.
+    Shares are in per cent of the multiplying layers. `workspace_limit_mib` is what the builder
+    says that it was given, `device_memory_mib` what an execution context takes.
     """
     inspection = details.get(INSPECTION, {})
     figures: dict[str, float] = {
@@ -27,8 +27,10 @@ def engine_figures(details: Mapping[str, Any]) -> dict[str, float]:
     for name in SHARES:
         if name in inspection:
             figures[f"{name}_pct"] = PER_CENT * float(inspection[name])
-    for key in ("workspace_limit", "device_memory"):
-        value = details.get(f"{key}_bytes")
-        if value is not None:
-            figures[f"{key}_mib"] = float(value) / BYTES_PER_MIB
+    limit_mib = details.get("effective", {}).get("workspace_mib")
+    if limit_mib is not None:
+        figures["workspace_limit_mib"] = float(limit_mib)
+    memory_bytes = details.get("device_memory_bytes")
+    if memory_bytes is not None:
+        figures["device_memory_mib"] = float(memory_bytes) / BYTES_PER_MIB
     return figures

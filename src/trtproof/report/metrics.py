@@ -109,12 +109,14 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
         metrics = _relative(findings.reference, variant) | metrics
     elif not isinstance(rate := throughput_control(variant), NotMeasured):
         metrics[THROUGHPUT_CONTROL] = _interval(rate.value, rate.shown, rate.gate)
-    if isinstance(variant.plan, Plan):
-        metrics["plan_mib"] = round_significant(variant.plan.size_bytes / BYTES_PER_MIB)
-        if variant.plan.build_s is not None:
-            metrics["build_s"] = round_significant(variant.plan.build_s)
-        metrics |= _rounded(engine_figures(variant.plan.details))
-    return metrics
+    return metrics | (_plan(variant.plan) if isinstance(variant.plan, Plan) else {})
+
+
+def _plan(plan: Plan) -> Metrics:
+    metrics: Metrics = {"plan_mib": round_significant(plan.size_bytes / BYTES_PER_MIB)}
+    if plan.build_s is not None:
+        metrics["build_s"] = round_significant(plan.build_s)
+    return metrics | _rounded(engine_figures(plan.details))
 
 
 def _relative(reference: VariantFindings, variant: VariantFindings) -> Metrics:
