@@ -112,7 +112,7 @@ def is_module_member(node: ast.expr) -> bool:
     return isinstance(node, ast.Attribute) and last_name(node.value) == "trt"
 
 
-@pytest.mark.parametrize(("name", "tree"), list(sources()), ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("name", "tree"), [pytest.param(*one, id=one[0]) for one in sources()])
 def test_a_module_touches_only_what_both_majors_have(name: str, tree: ast.Module) -> None:
     assert list(check_source(tree)) == [], name
 
