@@ -65,6 +65,8 @@ class Stream:
     queue: list[Work] = field(default_factory=list)
     captured: list[Work] | None = None
     broken_capture: bool = False
+    capturing_thread: int = 0
+    """A capture in thread-local mode restricts the thread that began it, and no other."""
     clock_ns: int = 0
 
 
@@ -184,7 +186,7 @@ class Machine:
     def refuse_in_capture(self) -> None:
         """Refuse what a thread must not do while it captures, and break the capture."""
         for stream in self.live["streams"].values():
-            if stream.captured is not None:
+            if stream.captured is not None and stream.capturing_thread == threading.get_ident():
                 stream.broken_capture = True
                 raise FakeCudaError(name="cudaErrorStreamCaptureUnsupported")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import enum
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -230,6 +231,7 @@ class Answers:
         if found.captured is not None:
             raise FakeCudaError(name="cudaErrorIllegalState")
         found.captured, found.broken_capture = [], False
+        found.capturing_thread = threading.get_ident()
 
     def cudaStreamEndCapture(self, stream: Any) -> Any:
         found = self._stream(stream)

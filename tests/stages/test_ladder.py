@@ -65,7 +65,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     )
     artifacts.write_json(artifacts.HARDWARE, HARDWARE)
     keys = {"code": {"build": {"onnxruntime": {"code": "x"}}}}
-    artifacts.write_json(artifacts.INPUTS, {"schema": 1} | keys)
+    plans: dict[str, Any] = {"plans": {name: {} for name in made}}
+    artifacts.write_json(artifacts.INPUTS, {"schema": 1} | keys | plans)
     calibrate.main()
     convert.main("fp32")
     build.main(REFERENCE)

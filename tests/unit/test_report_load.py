@@ -256,7 +256,8 @@ def test_a_variant_that_is_evaluated_only_has_scores_and_no_time_and_says_so(rea
         assert found == NotMeasured(text)
     metrics = facts.metrics[INT8]
     assert (metrics["status"], metrics["reason"]) == ("evaluated_only", "not_timed_here")
-    assert set(metrics) == {"schema", "status", "reason", "scores", "outputs"}  # nothing timed
+    nothing_timed = {"schema", "status", "reason", "scores", "outputs", "ladder"}
+    assert set(metrics) == nothing_timed
     assert not any(INT8 in text for text in render_plots(findings, facts).values())
     for rendered in (render_page(findings, facts), render_markdown(findings, facts)):
         assert "evaluated, not timed: int8 is explicit quantisation" in rendered
