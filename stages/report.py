@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from trtproof import artifacts, stage
-from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig, load_section
+from trtproof.budget_config import BudgetConfig
+from trtproof.config import RecipeConfig, VariantConfig, load_section
 from trtproof.registry import extend_path
 from trtproof.report.findings import Settings
 from trtproof.report.load import load_findings

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from trtproof import artifacts
-from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig, decode
+from trtproof.budget_config import BudgetConfig
+from trtproof.config import RecipeConfig, VariantConfig, decode
 from trtproof.reason import Reason
 from trtproof.report.findings import Settings
 

@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from trtproof import __version__
 from trtproof.doctor import command as doctor
@@ -51,18 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the probe, then say per stage what `dvc repro` will do and why.",
     )
     why.set_defaults(command=_why)
-    checkup = commands.add_parser(
-        "doctor", help="say what works on this machine", description=doctor.DESCRIPTION
-    )
-    doctor.add_arguments(checkup)
-    checkup.set_defaults(command=_doctor)
-    trtexec = commands.add_parser(
-        "import-trtexec",
-        help="take over what NVIDIA's trtexec measured",
-        description=import_trtexec.DESCRIPTION,
-    )
-    import_trtexec.add_arguments(trtexec)
-    trtexec.set_defaults(command=_import_trtexec)
+    _add_host_commands(commands)
     report = commands.add_parser(
         "report",
         help="write a report of what is there, while something is missing",
@@ -81,7 +69,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_sensitivity(commands: Any) -> None:
+def _add_host_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add what is about the machine and about tools besides ours."""
+    checkup = commands.add_parser(
+        "doctor", help="say what works on this machine", description=doctor.DESCRIPTION
+    )
+    doctor.add_arguments(checkup)
+    checkup.set_defaults(command=_doctor)
+    trtexec = commands.add_parser(
+        "import-trtexec",
+        help="take over what NVIDIA's trtexec measured",
+        description=import_trtexec.DESCRIPTION,
+    )
+    import_trtexec.add_arguments(trtexec)
+    trtexec.set_defaults(command=_import_trtexec)
+
+
+def _add_sensitivity(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sensitivity = commands.add_parser(
         "sensitivity",
         help="rank a recipe's layers by what quantising them costs",

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import yaml
-from msgspec import Meta, field
+from msgspec import Meta
 
 from trtproof.benchmark_config import BenchmarkConfig
+from trtproof.budget_config import BudgetConfig, CompareConfig
 from trtproof.errors import ConfigError, MissingFileError
 from trtproof.setting_types import Fraction, Name, NonNegative, Positive, PositiveFloat, Section
 
@@ -177,52 +178,6 @@ class EvaluateConfig(Section, frozen=True):
     scorers: Annotated[list[str], Meta(min_length=1)]
     keep_outputs: NonNegative
     """Samples whose raw outputs are stored for comparison between variants."""
-
-
-class BudgetConfig(Section, frozen=True):
-    """Conf/budget: what the optimisation must achieve; null is no limit.
-
-    A `*_ratio` is relative to the reference: of speed and throughput at least so many times its,
-    of memory and size at most.
-    """
-
-    latency_p50_ms: PositiveFloat | None = None
-    latency_p99_ms: PositiveFloat | None = None
-    speedup_ratio: PositiveFloat | None = None
-    speedup_p99_ratio: PositiveFloat | None = None
-    throughput_ips: PositiveFloat | None = None
-    throughput_ratio: PositiveFloat | None = None
-    top1_drop_pp: Annotated[float, Meta(ge=0)] | None = None
-    """As {top1_pct: ...} in `score_drops`."""
-
-    score_drops: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
-    """Metric -> the most that it may lose, in its own unit (percentage points for `_pct`)."""
-
-    scores: dict[str, float] = field(default_factory=dict)
-    """Metric -> the least that it must be; the most, where a lower value is better."""
-
-    host_peak_mib: PositiveFloat | None = None
-    host_peak_ratio: PositiveFloat | None = None
-    plan_mib: PositiveFloat | None = None
-    plan_size_ratio: PositiveFloat | None = None
-
-    @property
-    def drop_limits(self) -> dict[str, float]:
-        """Return metric -> the most that it may lose."""
-        top1 = {} if self.top1_drop_pp is None else {"top1_pct": self.top1_drop_pp}
-        return top1 | self.score_drops
-
-
-class CompareConfig(Section, frozen=True):
-    """Smallest changes between two revisions that matter, as shares; of times, benchmark.figures.
-
-    `score` is a share of a metric's range: 0.005 is half a point of one in per cent.
-    """
-
-    score: Fraction
-    plan_size: Fraction
-    memory: Fraction
-    build_time: Fraction
 
 
 class Params(Section, frozen=True):

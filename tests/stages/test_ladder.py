@@ -15,7 +15,8 @@ from stages import audit, build, calibrate, convert, evaluate
 from tests.stages.precision_project import make_project
 
 from trtproof import artifacts
-from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig, load_section
+from trtproof.budget_config import BudgetConfig
+from trtproof.config import RecipeConfig, VariantConfig, load_section
 from trtproof.report.evaluated import load_evaluation
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Settings

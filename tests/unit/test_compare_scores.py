@@ -11,12 +11,12 @@ import yaml
 from tests.fakes import SIGNATURE, write_signature
 
 from trtproof import artifacts
+from trtproof.budget_config import CompareConfig
 from trtproof.compare.pairs import Matching, match_variants
 from trtproof.compare.result import ScoreWord
 from trtproof.compare.revision import Revision
 from trtproof.compare.scores import compare_scores, judge_loss
 from trtproof.compare.sizes import compare_sizes
-from trtproof.config import CompareConfig
 from trtproof.reason import Reason
 from trtproof.scoring.drops import Drop
 from trtproof.sidecar import EngineRecord, write_record

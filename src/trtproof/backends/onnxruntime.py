@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trtproof.backends.base import BuildSpec, CompileRecord, Engine, Facts, RunOptions
 from trtproof.backends.host import (
-    SLOTS,
-    HostRunner,
     import_library,
     load_signature,
     refuse_gpu_options,
@@ -34,6 +32,7 @@ from trtproof.backends.onnxruntime_library import (
     library_errors,
     require_provider,
 )
+from trtproof.backends.onnxruntime_runner import OnnxRuntimeRunner
 from trtproof.backends.reasons import ONNXRUNTIME_CPU_PRECISIONS, missing_backend, not_timed
 from trtproof.errors import BackendError, BuildFailedError, MissingFileError
 from trtproof.reason import Reason
@@ -108,48 +107,6 @@ def library_version() -> str:
     import onnxruntime as ort
 
     return str(ort.__version__)
-
-
-class OnnxRuntimeRunner(HostRunner):
-    """One stream on the CPU; inputs are bound in place."""
-
-    def __init__(self, session: ort.InferenceSession, signature: Signature) -> None:
-        super().__init__(signature)
-        self._session = session
-        self._errors = library_errors()
-        self._bindings: list[ort.IOBinding | None] = [None] * SLOTS
-
-    def bind(self, slot: int, buffers: Feeds) -> None:
-        """Bind inputs to these arrays and outputs to memory of ONNX Runtime's arena."""
-        binding = self._session.io_binding()
-        for name, buffer in buffers.items():
-            binding.bind_cpu_input(name, buffer)
-        for name in self.signature.output_names:
-            binding.bind_output(name, "cpu")
-        self._bindings[slot] = binding
-
-    def launch(self, slot: int) -> None:
-        """Run the inference to its end.
-
-        Raises:
-            BackendError: a kernel failed, or nothing was staged.
-        """
-        try:
-            self._session.run_with_iobinding(self._bindings[slot])
-        except self._errors as error:
-            raise BackendError(f"running the plan: {first_line(error)}") from error
-
-    def read(self, slot: int) -> Feeds:
-        """Return copies of the slot's outputs."""
-        binding = self._bindings[slot]
-        if binding is None:
-            raise BackendError(f"slot {slot} was read before anything was staged in it")
-        values = binding.copy_outputs_to_cpu()
-        return dict(zip(self.signature.output_names, values, strict=True))
-
-    def release(self) -> None:
-        """Let go of the bindings, and with them of the outputs."""
-        self._bindings = [None] * SLOTS
 
 
 class OnnxRuntimeEngine:

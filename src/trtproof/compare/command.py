@@ -11,6 +11,7 @@ from typing import Final
 
 from trtproof import artifacts, data
 from trtproof.benchmark_config import BenchmarkConfig
+from trtproof.budget_config import CompareConfig
 from trtproof.compare import paired, stored
 from trtproof.compare.fingerprint import compare_fingerprints
 from trtproof.compare.output import write_outputs
@@ -26,7 +27,7 @@ from trtproof.compare.revision import (
 )
 from trtproof.compare.scores import compare_scores
 from trtproof.compare.sizes import compare_sizes
-from trtproof.config import CompareConfig, load_section
+from trtproof.config import load_section
 from trtproof.dvc_state import read_states, run_probe
 from trtproof.errors import InputError
 from trtproof.hardware import Hardware, load_hardware

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from trtproof import artifacts
+from trtproof.budget_config import CompareConfig
 from trtproof.compare.pairs import Pair, Side
 from trtproof.compare.result import SizeChange
-from trtproof.config import CompareConfig
 
 LAYERS_FILE: Final = "layers.json"
 INSPECTION: Final = "inspection"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig
+from trtproof.budget_config import BudgetConfig
+from trtproof.config import RecipeConfig, VariantConfig
 from trtproof.hardware import Hardware
 from trtproof.measure.disturbed import Selection
 from trtproof.measure.verdict import INDICATIVE_PROFILES, Verdict

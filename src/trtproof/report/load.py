@@ -40,12 +40,8 @@ def load_findings(settings: Settings) -> Findings:
     evaluations = _load_evaluations(records, sources)
     timed = load_timed(settings, here, Made(records, evaluations), sources)
     peaks = load_host_peaks(sources)
-    scores = {
-        name: compare_scores(
-            evaluations[reference], evaluations[name], bounded=settings.budget.scores
-        )
-        for name in names
-    }
+    first, bounded = evaluations[reference], settings.budget.scores
+    scores = {name: compare_scores(first, evaluations[name], bounded=bounded) for name in names}
     rows = [
         _variant(settings.variants[name], name, records[name], timed, scores[name], sources)
         for name in names

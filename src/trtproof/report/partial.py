@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from trtproof import artifacts
-from trtproof.config import BudgetConfig, RecipeConfig, VariantConfig, load_section
+from trtproof.budget_config import BudgetConfig
+from trtproof.config import RecipeConfig, VariantConfig, load_section
 from trtproof.errors import InputError
 from trtproof.registry import extend_path
 from trtproof.report.findings import Settings
