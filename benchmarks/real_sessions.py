@@ -31,17 +31,18 @@ import msgspec
 import numpy as np
 
 from trtproof import data
-from trtproof.benchmark_config import BenchmarkConfig
+from trtproof.benchmark_config import BenchmarkConfig, FigureName
 from trtproof.config import VariantConfig, load_section
 from trtproof.hardware import load_hardware
 from trtproof.measure import answers
 from trtproof.measure import session as sessions
 from trtproof.measure.clock import MonotonicClock
 from trtproof.measure.contenders import identify_device, line_up, take_items
-from trtproof.measure.figures import FIGURES, sessions_by_round, values_by_round
+from trtproof.measure.figures import FIGURES, Figure, sessions_by_round, values_by_round
 from trtproof.measure.launch import Launcher, SessionInputs
 from trtproof.measure.link import Contender, WorkerLink
 from trtproof.measure.ratios import aa_halfwidth, ratio_of_rounds
+from trtproof.measure.rounds import SessionRecord
 from trtproof.measure.samples import make_samples
 from trtproof.measure.schedule import AGAIN
 from trtproof.measure.verdict import RoundValues, VerdictRule, judge
@@ -163,57 +164,60 @@ def _run_session(
         launcher = LoopLauncher(plan, Path(folder))
         launcher.call = arguments.call
         record = sessions.run_sessions(launcher, reference=reference, clock=MonotonicClock())
-    selection = record.select(plan.config.disturbance)
-    samples = make_samples(record.blocks, left_out=selection.left_out)
-    result: dict[str, Any] = {
+    found = _Session(record, plan.config, reference)
+    return {
         "seconds": round(time.monotonic() - begun, 1),
         "rounds": len(record.rounds),
-        "left_out": len(selection.left_out),
-        "mostly_disturbed": selection.mostly_disturbed,
+        "left_out": len(found.selection.left_out),
+        "mostly_disturbed": found.selection.mostly_disturbed,
+        **{f"aa_{key}": found.control(key, arguments.batch) for key in FIGURES},
+        **found.bias(arguments.variant, arguments.batch),
     }
-    batch, by_round = arguments.batch, sessions_by_round(samples)
-    everything = make_samples(record.blocks)
-    for key, figure in FIGURES.items():
-        one, two = (
-            values_by_round(samples, figure, name, batch) for name in (reference, reference + AGAIN)
+
+
+class _Session:
+    """What one session says of the reference's two runs, and of the independent loop."""
+
+    def __init__(self, record: SessionRecord, config: BenchmarkConfig, reference: str) -> None:
+        self.selection = record.select(config.disturbance)
+        self._kept = make_samples(record.blocks, left_out=self.selection.left_out)
+        self._every = make_samples(record.blocks)
+        self._config = config
+        self._reference = reference
+
+    def control(self, key: FigureName, batch: int) -> list[Any]:
+        """Return the A/A ratio, its interval over rounds and starts, and the verdict's word."""
+        figure, again = FIGURES[key], self._reference + AGAIN
+        one, two = self._pair(figure, self._reference, again, batch)
+        by_round = sessions_by_round(self._kept)
+        starts = [by_round[number] for number in sorted(one)]
+        ratio = ratio_of_rounds(list(one.values()), list(two.values()), sessions=starts)
+        first, second = (
+            values_by_round(self._every, figure, name, batch) for name in (self._reference, again)
         )
-        common = sorted(one.keys() & two.keys())
-        ratio = ratio_of_rounds(
-            [one[n] for n in common],
-            [two[n] for n in common],
-            sessions=[by_round[n] for n in common],
-        )
-        all_by_name = {
-            name: values_by_round(everything, figure, name, batch)
-            for name in (reference, reference + AGAIN)
+        values = RoundValues(first, second, second, sessions_by_round(self._every))
+        rule = VerdictRule(self._config.figures[key].minimum_effect, self._config.profile)
+        return [ratio.value, ratio.low, ratio.high, judge(values, rule, self.selection).word.value]
+
+    def bias(self, variant: str, batch: int) -> dict[str, Any]:
+        """Return the independent loop's wall P10 over ours, and the A/A half-width of wall P10."""
+        figure = FIGURES["wall_p10"]
+        theirs, ours = self._pair(figure, INDEPENDENT, variant, batch)
+        ratio = ratio_of_rounds(list(theirs.values()), list(ours.values()))
+        one, two = self._pair(figure, self._reference, self._reference + AGAIN, batch)
+        floor = ratio_of_rounds(list(one.values()), list(two.values()), confidence=0.99)
+        return {
+            "bias_wall_p10": [ratio.value, ratio.low, ratio.high],
+            "aa_halfwidth_wall_p10": aa_halfwidth(floor),
         }
-        verdict = judge(
-            RoundValues(
-                all_by_name[reference],
-                all_by_name[reference + AGAIN],
-                all_by_name[reference + AGAIN],
-                sessions_by_round(everything),
-            ),
-            VerdictRule(plan.config.figures[key].minimum_effect, plan.config.profile),
-            selection,
-        )
-        result[f"aa_{key}"] = [ratio.value, ratio.low, ratio.high, verdict.word.value]
-    ours, theirs = (
-        values_by_round(samples, FIGURES["wall_p10"], name, batch)
-        for name in (arguments.variant, INDEPENDENT)
-    )
-    common = sorted(ours.keys() & theirs.keys())
-    bias = ratio_of_rounds([theirs[n] for n in common], [ours[n] for n in common])
-    one, two = (
-        values_by_round(samples, FIGURES["wall_p10"], name, batch)
-        for name in (reference, reference + AGAIN)
-    )
-    floor = aa_halfwidth(
-        ratio_of_rounds([one[n] for n in common], [two[n] for n in common], confidence=0.99)
-    )
-    result["bias_wall_p10"] = [bias.value, bias.low, bias.high]
-    result["aa_halfwidth_wall_p10"] = floor
-    return result
+
+    def _pair(
+        self, figure: Figure, first: str, second: str, batch: int
+    ) -> tuple[dict[int, float], dict[int, float]]:
+        """Return the values of two contenders in the rounds that both have, in their order."""
+        one, two = (values_by_round(self._kept, figure, name, batch) for name in (first, second))
+        common = sorted(one.keys() & two.keys())
+        return {n: one[n] for n in common}, {n: two[n] for n in common}
 
 
 def _summarize(results: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
