@@ -73,6 +73,7 @@ def _write_params(inputs: Inputs) -> None:
         "recipes": {made.recipe: describe_recipe(made.recipe) for made in inputs.variants.values()},
         "reference": REFERENCE,
         "budget": inputs.full_budget(),
+        "sensitivity": {"recipes": []},
     }
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
