@@ -110,9 +110,10 @@ def session_users(root: Path) -> set[str]:
             for node in ast.walk(tree)
             if isinstance(node, ast.ImportFrom)
         }
+        made = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
         names = {
             node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-            for node in ast.walk(tree)
+            for node in made
         }
         if "tensorrt" in imports or "InferenceSession" in names:
             users.add(path.relative_to(root).as_posix())
