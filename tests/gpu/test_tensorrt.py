@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,11 @@ from trtproof.precision import PASSES
 from trtproof.sidecar import EngineRecord, find_differences
 from trtproof.tensor import Feeds, Signature
 
-pytestmark = [pytest.mark.gpu, pytest.mark.tensorrt]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.tensorrt,
+    pytest.mark.skipif(find_spec("tensorrt") is None, reason="TensorRT is not installed"),
+]
 
 ONE_PROFILE = ({"batch": (1, 4, 8)},)
 TWO_PROFILES = ({"batch": (1, 1, 2)}, {"batch": (4, 16, 16)})
