@@ -60,7 +60,7 @@ def capture(stream: Stream, enqueue: Callable[[], object]) -> Graph:
     calls.run("cudaStreamBeginCapture", stream.handle, mode, doing=CAPTURING)
     try:
         enqueue()
-    except BaseException as error:
+    except BaseException as error:  # whatever stops it, the stream must not stay in the capture
         _abandon(calls, stream)
         calls.failed = failed_before
         if isinstance(error, BackendError):

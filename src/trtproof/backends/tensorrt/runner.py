@@ -53,7 +53,7 @@ class TensorRtRunner(CudaRunner):
         before = loaded.device.memory()
         try:
             self.context = self._make_context(loaded)
-        except BaseException:
+        except BaseException:  # nobody else has this runner to close it yet
             self.context = None
             self.close()
             raise

@@ -112,7 +112,7 @@ class Traced:
         """Do it; an exception is written down and goes on its way."""
         try:
             return act()
-        except BaseException as error:
+        except BaseException as error:  # an interrupt is the last thing that a tape should lack
             what = {"type": type(error).__name__, "text": str(error)}
             self._tape.write(self._number, name, kind=kind, args=given or [], error=what)
             raise
