@@ -2,7 +2,7 @@
 
 Workers import it by path, so it is a module of its own. Its plan is JSON: `scale`, and faults
 `nan`, `mixes` (the samples of a batch), `die_at` (request number), `error_at`, `hang_at` (after
-touching the file `mark`), `slow_s`.
+touching the file `mark`), `slow_s`, `drifts_after` (so many times that it was opened).
 """
 
 from __future__ import annotations
@@ -97,6 +97,11 @@ class FakeBackend:
     @contextmanager
     def open(self, folder: Path, plan: str, options: RunOptions) -> Iterator[Engine]:
         settings = json.loads((folder / plan).read_text(encoding="utf-8"))
+        opened = folder / "opened"
+        with opened.open("a", encoding="ascii") as file:
+            file.write(".")
+        if opened.stat().st_size > settings.get("drifts_after", float("inf")):
+            settings["scale"] = 2.0
         yield FakeEngine(load_signature(folder), settings)
 
 

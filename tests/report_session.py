@@ -74,7 +74,8 @@ def _throughput_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, An
         {"contender": name, "round": number, "batch": batch, "streams": streams,
          "samples_per_s": batch * 1e9 / _median_ns(name, batch, inputs) * (0.5 + streams / 2)
          * (1 + number / 100),
-         "window_ns": 500_000_000, "cpu_ns": 450_000_000 * streams, "completed_count": 40}
+         "window_ns": 500_000_000, "cpu_ns": 450_000_000 * streams, "completed_count": 40,
+         "causes": [], "left_out": False, "mostly_disturbed": False}
         for number in range(2)
         for batch in inputs.batches
         for streams in (1, 2)
@@ -95,9 +96,10 @@ def _cold_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
 
 def _sustained_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
     return [
-        {"contender": name, "batch": 1, "settled": {"converged": name != "onnxruntime-int8"}}
+        {"contender": name, "batch": 1, "settled": {"converged": name != "onnxruntime-int8"},
+         "causes": ["foreign"] if name == REFERENCE else []}
         for name in built
-    ]
+    ]  # fmt: skip
 
 
 SCENARIOS: Mapping[str, Any] = {

@@ -6,12 +6,13 @@ so that a test can put another machine in its place.
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from trtproof.cores import usable_cores
 
 CPUINFO: Final = Path("/proc/cpuinfo")
 MEMINFO: Final = Path("/proc/meminfo")
@@ -73,13 +74,6 @@ def read_text(path: Path) -> str:
         return ""
 
 
-def usable_threads() -> list[int]:
-    """Return the numbers of the hardware threads that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
 def kernel_release() -> str:
     """Return the kernel's release, as in "6.8.0-45-generic"."""
     return platform.release()
@@ -94,7 +88,7 @@ def cpu_facts() -> dict[str, str]:
 
 def host_facts() -> dict[str, Any]:
     """Return what else of the host decides timings, each fact only where it can be read."""
-    threads = usable_threads()
+    threads = usable_cores()
     facts: dict[str, Any] = {
         "cpu": cpu_facts()["cpu"],
         "threads_count": len(threads),

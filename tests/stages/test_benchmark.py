@@ -20,7 +20,7 @@ from tests.engine_project import SAMPLES_COUNT, EngineProject, make_engine_proje
 from tests.fakes import FAKE_BACKEND, TESTS, make_feeds
 
 from trtproof import artifacts
-from trtproof.backends.host import usable_cores
+from trtproof.cores import usable_cores
 from trtproof.errors import (
     BackendError,
     ConfigError,

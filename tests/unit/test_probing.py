@@ -81,7 +81,7 @@ class Machine:
         self.cpuinfo = XEON
         self.versions: dict[str, str] = dict(VERSIONS)
         monkeypatch.setattr(probing_cpu, "read_cpuinfo", lambda: self.cpuinfo)
-        monkeypatch.setattr(probing_cpu, "usable_threads", lambda: [0, 1])
+        monkeypatch.setattr(probing_cpu, "usable_cores", lambda: [0, 1])
         monkeypatch.setattr(distributions, "installed_version", self.versions.get)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         self.put_nvml(None)

@@ -41,6 +41,43 @@ def test_a_load_is_the_median_window_and_its_latency():
     assert one.latencies_ms.keys() == {"p50", "p90"}  # 120 requests bound no more
 
 
+def change_windows(streams, round_number, **values):
+    """Change what run.json says of these windows of the throughput scenario."""
+    path = artifacts.BENCHMARK / "run.json"
+    record = artifacts.read_json(path, made_by="benchmark")
+    for note in record["scenarios"]["throughput"]:
+        if (note["streams"], note["round"]) == (streams, round_number):
+            note.update(values)
+    artifacts.write_json(path, record)
+
+
+def test_a_disturbed_window_counts_in_no_rate_and_is_said():
+    build(INPUTS)
+    change_windows(2, 1, left_out=True, samples_per_s=1.0)
+    findings, facts = load(INPUTS)
+    variant = next(item for item in findings.variants if item.name == INT8)
+    loads = variant.scenarios.throughput
+    assert not isinstance(loads, NotMeasured)
+    one, two = loads
+    assert (one.left_out_count, two.left_out_count) == (0, 1)
+    assert two.rates_ips == pytest.approx([1.5e9 / 210_000])
+    assert two.cores == pytest.approx(1.8)
+    assert "1 disturbed and left out" in render_page(findings, facts)
+
+
+def test_where_most_windows_are_disturbed_all_count_and_it_is_said():
+    build(INPUTS)
+    change_windows(2, 0, mostly_disturbed=True)
+    findings, facts = load(INPUTS)
+    assert "mostly disturbed, so none left out" in render_page(findings, facts)
+
+
+def test_what_disturbs_sustained_load_is_named():
+    build(INPUTS)
+    page = render_page(*load(INPUTS))
+    assert page.count("disturbed: other processes used the device") == 1
+
+
 def test_the_second_run_of_the_reference_stands_in_the_load_table():
     assert scenarios_of(INPUTS, REFERENCE).again
     assert not scenarios_of(INPUTS, INT8).again

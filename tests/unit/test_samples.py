@@ -96,6 +96,11 @@ def test_only_latency_rounds_are_left_out() -> None:
     assert samples[["streams", "stream"]].drop_duplicates().to_numpy().tolist() == [[2, 1]]
 
 
+def test_a_window_that_was_disturbed_is_marked() -> None:
+    window = replace(BLOCKS[0], scenario="throughput", disturbed=True)
+    assert set(make_samples([window])["status"]) == {"warmup", "disturbed"}
+
+
 def test_processor_time_that_was_not_measured_is_absent() -> None:
     rows = np.array([(1, 0, 10, -1), (1, 10, 10, 0)], dtype=np.int64)
     samples = make_samples([replace(BLOCKS[0], rows=rows)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.unit.test_session import children, contender
 from trtproof.errors import BackendError
 from trtproof.measure.clock import MonotonicClock
 from trtproof.measure.launch import Launcher, SessionInputs
-from trtproof.measure.machine import MachineState
+from trtproof.measure.machine import MachineReader, MachineState
 from trtproof.measure.samples import make_samples
 from trtproof.measure.scenarios import ScenarioRecord, run_scenarios
 
@@ -27,12 +27,17 @@ def machine() -> Iterator[MachineState]:
         yield MachineState(number * 10**9, load_1min=2.0, pressure_us=number * 250_000)
 
 
-def run(folder: Path, faults: dict[str, Any] | None = None, **settings: Any) -> ScenarioRecord:
+def run(
+    folder: Path,
+    faults: dict[str, Any] | None = None,
+    reader: MachineReader | None = None,
+    **settings: Any,
+) -> ScenarioRecord:
     first = contender(folder, "a")
     contenders = [first, contender(folder, "b", **(faults or {})), replace(first, name="a/again")]
     config = benchmark_config(**settings)
-    reader = machine().__next__
-    inputs = SessionInputs(contenders, make_feeds(4), config, "device", reader)
+    reads = reader or machine().__next__
+    inputs = SessionInputs(contenders, make_feeds(4), config, "device", reads)
     return run_scenarios(Launcher(inputs, folder), clock=MonotonicClock())
 
 
@@ -52,8 +57,53 @@ def test_throughput_is_completions_over_the_window(tmp_path: Path) -> None:
         rate = counted * note["batch"] / (note["window_ns"] / 1e9)
         assert note["samples_per_s"] == pytest.approx(rate)
         assert note["cpu_ns"] > 0
-        assert note["machine"]["pressure_share"] == 0.25
+        assert note["machine"]["evidence"]["pressure_share"] == 0.25
+        assert (note["causes"], note["left_out"]) == ([], False)  # its own streams wait
     assert samples["cpu_ns"].isna().all()
+
+
+def neighbour(windows: range) -> Callable[[], MachineState]:
+    """Return readings a second apart, in some of which another program took both cores."""
+    readings = count()
+
+    def read() -> MachineState:
+        number = next(readings)
+        busy_ns = 2 * 10**9 * sum(earlier in windows for earlier in range(number))
+        return MachineState(number * 10**9, busy_ns=busy_ns, own_ns=0, cores_count=2)
+
+    return read
+
+
+# A pass of three contenders is read eight times: before it, around each window, after it.
+def test_a_pass_that_a_neighbour_hit_is_left_out_for_all_contenders(tmp_path: Path) -> None:
+    settings = THROUGHPUT | {"batches": [1], "streams": [1, 2], "rounds": 3}
+    record = run(tmp_path, reader=neighbour(range(8, 15)), throughput=settings)
+    marks = [
+        (note["round"], note["streams"], note["left_out"], note["causes"])
+        for note in record.notes["throughput"]
+    ]
+    assert marks[3:6] == [(0, 2, True, ["foreign"])] * 3
+    assert not any(left_out for number, _, left_out, _ in marks if number)
+    samples = make_samples(record.blocks)
+    hit = (samples["round"] == 0) & (samples["streams"] == 2)
+    assert set(samples[hit]["contender"]) == {"a", "b", "a/again"}
+    assert "counted" not in set(samples[hit]["status"])
+    assert "disturbed" not in set(samples[~hit]["status"])
+
+
+def test_where_most_passes_of_a_load_are_hit_none_is_left_out(tmp_path: Path) -> None:
+    settings = THROUGHPUT | {"batches": [1], "streams": [1], "rounds": 3}
+    record = run(tmp_path, reader=neighbour(range(12)), throughput=settings)
+    notes = record.notes["throughput"]
+    assert [note["causes"] for note in notes] == [["foreign"]] * 6 + [[]] * 3
+    assert not any(note["left_out"] for note in notes)
+    assert all(note["mostly_disturbed"] for note in notes)
+    assert "disturbed" not in set(make_samples(record.blocks)["status"])
+
+
+def test_what_disturbed_sustained_load_is_recorded(tmp_path: Path) -> None:
+    record = run(tmp_path, reader=neighbour(range(1)), sustained=SUSTAINED)
+    assert [note["causes"] for note in record.notes["sustained"]] == [["foreign"], []]
 
 
 def test_every_batch_meets_every_number_of_streams(tmp_path: Path) -> None:

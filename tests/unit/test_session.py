@@ -300,6 +300,16 @@ def test_a_plan_that_mixes_the_samples_of_a_batch_is_not_timed(tmp_path: Path) -
     assert not children()
 
 
+def test_workers_that_restart_are_checked_before_they_are_timed(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(CONFIG, restart_every_rounds=2, batches=[1])
+    # opened by the check's own process, by the first session's worker, by the second's
+    both = [contender(tmp_path, "a"), contender(tmp_path, "b", drifts_after=2)]
+    with pytest.raises(BackendError, match=r"b at batch 1 answers otherwise .*'logits'"):
+        run(tmp_path, both, config)
+    late = [contender(tmp_path, "a"), contender(tmp_path, "b", drifts_after=3)]
+    assert run(tmp_path, late, config).answer_errors["b"]["logits"] < 1e-6
+
+
 def test_the_second_run_of_the_reference_is_compared_too(tmp_path: Path) -> None:
     reference = contender(tmp_path, "a")
     twice = [reference, replace(reference, name="a/again")]

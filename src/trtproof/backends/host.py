@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from trtproof import artifacts
 from trtproof.backends.base import PartTimes, RunOptions
+from trtproof.cores import usable_cores
 from trtproof.errors import BackendError, ConfigError, HardwareError
 from trtproof.tensor import Feeds, Signature
 
@@ -44,13 +44,6 @@ def load_signature(folder: Path) -> Signature:
     return Signature.from_json(
         artifacts.read_json(folder / SIGNATURE_FILE, made_by=f"build@{folder.name}")
     )
-
-
-def usable_cores() -> list[int]:
-    """Return the numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def resolve_threads(threads: int) -> int:

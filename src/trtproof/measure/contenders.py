@@ -10,9 +10,10 @@ from typing import Any
 from trtproof import artifacts
 from trtproof.backends import BACKENDS
 from trtproof.backends.base import RunOptions
-from trtproof.backends.host import load_signature, usable_cores
+from trtproof.backends.host import load_signature
 from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.config import VariantConfig
+from trtproof.cores import usable_cores
 from trtproof.data.base import Batch, Dataset
 from trtproof.errors import ConfigError, HardwareError
 from trtproof.hardware import Hardware

@@ -17,7 +17,7 @@ class Cause(StrEnum):
     PRESSURE = "other tasks waited for a processor"
     STEAL = "the hypervisor took processor time away"
     THROTTLED = "the hardware slowed itself down (heat or power brake)"
-    FOREIGN = "another process used the device"
+    FOREIGN = "other processes used the device"
 
 
 @dataclass(frozen=True)

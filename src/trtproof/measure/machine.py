@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from trtproof.backends.host import usable_cores
+import psutil
+
+from trtproof.cores import usable_cores
 from trtproof.measure.clock import MonotonicClock
 from trtproof.measure.disturbed import RoundEvidence
 
@@ -31,8 +33,12 @@ SPEED_VARIABLES: Final = (
 STEAL_FIELD: Final = 8
 """Place of the stolen time in /proc/stat's first line (proc(5)); all before it is time as well."""
 
+IDLE_FIELDS: Final = (4, 5)
+"""Places of the idle time and of waiting for a disk."""
+
 FREQUENCY_KEY: Final = "cpu MHz"
 NS_PER_US: Final = 1000
+NS_PER_S: Final = 10**9
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class MachineState:
     `pressure_us` is the total time in which some task waited for a processor, `steal_ticks` the
     total that the hypervisor took away, `total_ticks` the time of all processors, idle included;
     they only grow, so that a round is a difference. `frequency_mhz` is the cores' median.
+    `busy_ns` is the time that the `cores_count` usable cores worked for anybody, `own_ns` the
+    processor time of this process and of all below it.
     """
 
     at_ns: int
@@ -50,6 +58,9 @@ class MachineState:
     steal_ticks: int | None = None
     total_ticks: int | None = None
     frequency_mhz: float | None = None
+    busy_ns: int | None = None
+    own_ns: int | None = None
+    cores_count: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -64,6 +75,7 @@ def read_state(proc: Path = Path("/proc")) -> MachineState:
     load, pressure = _read_words(proc / "loadavg"), _read_words(proc / "pressure" / "cpu")
     ticks = [int(word) for word in _read_words(proc / "stat")[1 : STEAL_FIELD + 1]]
     told = len(ticks) == STEAL_FIELD
+    cores = usable_cores()
     return MachineState(
         at_ns=MonotonicClock().now_ns(),
         load_1min=float(load[0]) if load else None,
@@ -71,6 +83,9 @@ def read_state(proc: Path = Path("/proc")) -> MachineState:
         steal_ticks=ticks[-1] if told else None,
         total_ticks=sum(ticks) if told else None,
         frequency_mhz=_read_frequency(proc / "cpuinfo"),
+        busy_ns=_read_busy_ns(proc / "stat", cores),
+        own_ns=_read_own_ns(),
+        cores_count=len(cores),
     )
 
 
@@ -84,6 +99,7 @@ def compare_states(before: MachineState, after: MachineState) -> RoundEvidence:
             _growth(before.steal_ticks, after.steal_ticks),
             _growth(before.total_ticks, after.total_ticks),
         ),
+        foreign_share=_find_foreign(before, after),
     )
 
 
@@ -103,6 +119,19 @@ def _growth(before: int | None, after: int | None) -> int | None:
     return after - before
 
 
+def _find_foreign(before: MachineState, after: MachineState) -> float | None:
+    """Return the share of the usable cores' time that went to processes that are not ours.
+
+    The system counts in ticks of about 10 ms: of a very short time this says little.
+    """
+    busy_ns = _growth(before.busy_ns, after.busy_ns)
+    own_ns = _growth(before.own_ns, after.own_ns)
+    whole_ns = (after.at_ns - before.at_ns) * (after.cores_count or 0)
+    if busy_ns is None or own_ns is None:
+        return None
+    return _share(max(busy_ns - own_ns, 0), whole_ns)
+
+
 def _share(part: float | None, whole: float | None) -> float | None:
     return part / whole if part is not None and whole else None
 
@@ -115,6 +144,34 @@ def _read_frequency(path: Path) -> float | None:
         if key.strip() == FREQUENCY_KEY
     ]
     return statistics.median(speeds) if speeds else None
+
+
+def _read_busy_ns(path: Path, cores: list[int]) -> int | None:
+    """Return how long these cores have worked, from lines "cpu0 user nice system idle ..."."""
+    names = {f"cpu{core}" for core in cores}
+    rows = [words for words in map(str.split, _read_lines(path)) if words and words[0] in names]
+    if len(rows) < len(cores) or any(len(words) < STEAL_FIELD for words in rows):
+        return None
+    ticks = sum(
+        int(words[place])
+        for words in rows
+        for place in range(1, STEAL_FIELD)
+        if place not in IDLE_FIELDS
+    )
+    return ticks * NS_PER_S // os.sysconf("SC_CLK_TCK")
+
+
+def _read_own_ns() -> int:
+    """Return the processor time of this process and of all that it started and that still run."""
+    own = psutil.Process()
+    seconds = 0.0
+    for process in (own, *own.children(recursive=True)):
+        try:
+            spent = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        seconds += spent.user + spent.system
+    return int(seconds * NS_PER_S)
 
 
 def _read_words(path: Path) -> list[str]:

@@ -57,7 +57,7 @@ class Block:
     """One contender's turn and its rows (loop.COLUMNS); a negative `cpu_ns` was not measured.
 
     `worker` numbers the processes of the run, `device` is the short hash of what it ran on,
-    `stream` is one of `streams` at work together.
+    `stream` is one of `streams` at work together. `disturbed`: left out for a recorded cause.
     """
 
     turn: Turn
@@ -67,12 +67,14 @@ class Block:
     scenario: str = LATENCY
     streams: int = 1
     stream: int = 0
+    disturbed: bool = False
 
 
 def make_samples(blocks: Sequence[Block], *, left_out: Collection[int] = ()) -> pd.DataFrame:
     """Return one row per request in the order of measuring, with the columns ORDER.
 
-    Counted requests of the latency rounds `left_out` get the status "disturbed".
+    Counted requests of the latency rounds `left_out` and of disturbed blocks get the status
+    "disturbed".
     """
     frames = [_frame_of(block, left_out) for block in blocks]
     samples = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=ORDER)
@@ -106,7 +108,7 @@ def counted(samples: pd.DataFrame) -> pd.DataFrame:
 def _frame_of(block: Block, left_out: Collection[int]) -> pd.DataFrame:
     rows = pd.DataFrame(block.rows, columns=list(COLUMNS))
     turn = block.turn
-    disturbed = block.scenario == LATENCY and turn.round in left_out
+    disturbed = block.disturbed or (block.scenario == LATENCY and turn.round in left_out)
     filled = rows.assign(
         variant=turn.contender.removesuffix(AGAIN),
         contender=turn.contender,

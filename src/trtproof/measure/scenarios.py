@@ -1,13 +1,13 @@
 """What is measured beside latency: throughput, cold start, and one variant alone for long.
 
-Each scenario starts its own workers, one session each, and only one worker works at a time. Rounds
-are not left out here: streams are meant to keep every core busy, so that the counters of waiting
-tasks say nothing of neighbours; the machine's state is recorded all the same.
+Each scenario starts its own workers, one session each, and only one worker works at a time. What
+disturbs a throughput pass leaves it out (load_passes.py); cold starts and sustained load are single
+measurements, whose machine state and causes are recorded beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -18,11 +18,20 @@ from trtproof import progress
 from trtproof.benchmark_config import ColdConfig, SustainedConfig, ThroughputConfig
 from trtproof.measure.budget import FEWEST_REQUESTS
 from trtproof.measure.clock import Clock
+from trtproof.measure.disturbed import Cause, RoundEvidence, find_causes
 from trtproof.measure.launch import OPEN_TIMEOUT_S, Launcher
 from trtproof.measure.link import Contender, WorkerLink
+from trtproof.measure.load_passes import (
+    Load,
+    choose_passes,
+    find_load_causes,
+    list_loads,
+    mark_blocks,
+    mark_notes,
+)
 from trtproof.measure.loop import BlockRule, WarmupRule
 from trtproof.measure.machine import compare_states
-from trtproof.measure.rounds import SLOWNESS
+from trtproof.measure.rounds import SLOWNESS, make_rule
 from trtproof.measure.samples import COLD, SUSTAINED, THROUGHPUT, Block
 from trtproof.measure.schedule import Turn, order_round
 from trtproof.measure.streams import StreamRule
@@ -56,15 +65,6 @@ def run_scenarios(launcher: Launcher, *, clock: Clock) -> ScenarioRecord:
     return record
 
 
-@dataclass(frozen=True)
-class _Load:
-    """One cell of the throughput grid in one round."""
-
-    round: int
-    batch: int
-    streams: int
-
-
 class _ScenarioRunner:
     """Run scenarios one after the other; each returns its notes and adds its blocks."""
 
@@ -72,24 +72,30 @@ class _ScenarioRunner:
         self._launcher = launcher
         self._record = record
         self._clock = clock
+        self._rule = make_rule(launcher.inputs.config.disturbance)
+        self._read_machine = launcher.inputs.read_machine
 
     def run_throughput(self, config: ThroughputConfig) -> list[dict[str, Any]]:
         """Measure every contender under every load, in mirrored rounds, the reference twice."""
-        loads = [
-            _Load(number, batch, streams)
-            for number in range(config.rounds)
-            for batch in config.batches
-            for streams in config.streams
-        ]
+        loads = list_loads(config)
         rule = StreamRule(warm_seconds=config.warm_seconds, seconds=config.seconds)
+        causes: dict[Load, Sequence[Cause]] = {}
         notes: list[dict[str, Any]] = []
+        blocks: list[Block] = []
         with ExitStack() as stack:
             links, _ = self._launcher.start_open(self._launcher.inputs.contenders, stack)
             for load in progress.track(loads, title="benchmark, throughput", total=len(loads)):
+                before = self._read_machine()
                 for position, name in enumerate(order_round(list(links), load.round)):
                     turn = Turn(0, load.round, position, load.batch, name)
-                    notes.append(self._run_window(links[name], turn, load.streams, rule))
-        return notes
+                    note, windows = self._run_window(links[name], turn, load.streams, rule)
+                    notes.append(note)
+                    blocks += windows
+                evidence = compare_states(before, self._read_machine())
+                causes[load] = find_load_causes(evidence, self._rule)
+        left_out, mostly = choose_passes(causes, self._rule)
+        self._record.blocks += mark_blocks(blocks, left_out)
+        return mark_notes(notes, causes, left_out, mostly)
 
     def run_cold(self, config: ColdConfig) -> list[dict[str, Any]]:
         """Start every variant in fresh processes, in mirrored rounds, up to its first answer."""
@@ -120,17 +126,19 @@ class _ScenarioRunner:
 
     def _run_window(
         self, link: WorkerLink, turn: Turn, streams: int, rule: StreamRule
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], list[Block]]:
+        """Return what is to be said of one window, and the requests of every stream."""
         out = self._launcher.folder / f"streams-{link.number}.npz"
         request = {"batch": turn.batch, "streams": streams, "rule": asdict(rule), "out": str(out)}
         reply = self._watch(link, "run_streams", request)
+        blocks = []
         with np.load(out, allow_pickle=False) as stored:
             for stream in range(streams):
                 block = self._block(turn, link, stored[str(stream)], THROUGHPUT)
-                self._record.blocks.append(replace(block, streams=streams, stream=stream))
+                blocks.append(replace(block, streams=streams, stream=stream))
         rate = reply["completed_count"] * turn.batch * NS_PER_S / reply["window_ns"]
         note = {"worker": link.number, "streams": streams, "samples_per_s": rate}
-        return asdict(turn) | note | reply
+        return asdict(turn) | note | reply, blocks
 
     def _start_cold(self, number: int, position: int, contender: Contender) -> dict[str, Any]:
         """Return the phases of one process; `rest_ns` is what lies between them."""
@@ -162,19 +170,24 @@ class _ScenarioRunner:
         rule = BlockRule(FEWEST_REQUESTS, config.block_seconds, warm_iterations=0, warm_seconds=0.0)
         request = {"batch": batch, "rule": asdict(rule), "out": str(out)}
         reply = self._watch(link, "run_block", request)
+        causes = find_causes(RoundEvidence(**reply["machine"]["evidence"]), self._rule)
         rows = np.load(out, allow_pickle=False)
         self._record.blocks.append(self._block(turn, link, rows, SUSTAINED))
-        return asdict(turn) | {"worker": link.number, "settled": settled} | reply
+        note = {
+            "worker": link.number,
+            "settled": settled,
+            "causes": [cause.name.lower() for cause in causes],
+        }
+        return asdict(turn) | note | reply
 
     def _watch(self, link: WorkerLink, command: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return a worker's reply, with what the machine's counters say of the time it took."""
-        read_machine = self._launcher.inputs.read_machine
-        before = read_machine()
+        before = self._read_machine()
         reply = link.ask(command, timeout_s=OPEN_TIMEOUT_S, **request)
-        after = read_machine()
+        after = self._read_machine()
         evidence = asdict(compare_states(before, after))
         state = {"load_1min": after.load_1min, "frequency_mhz": after.frequency_mhz}
-        return reply | {"machine": state | evidence}
+        return reply | {"machine": state | {"evidence": evidence}}
 
     def _block(self, turn: Turn, link: WorkerLink, rows: Array, scenario: str) -> Block:
         device = self._launcher.inputs.device

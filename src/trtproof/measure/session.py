@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from trtproof import progress
-from trtproof.backends.host import usable_cores
+from trtproof.cores import usable_cores
 from trtproof.measure.answers import check_answers, collect_evaluated
 from trtproof.measure.budget import plan_blocks, plan_warmup
 from trtproof.measure.clock import Clock
@@ -79,8 +79,9 @@ class _Run:
         begun_ns = self._clock.now_ns()
         with ExitStack() as stack:
             links, notes = self._launcher.start_open(self._launcher.inputs.contenders, stack)
+            self._check(links)
             if number == 0:
-                self._check(links)
+                self._time_harness(links)
             medians_s = self._warm_up(links, notes)
             self._setup_ns = max(self._setup_ns, self._clock.now_ns() - begun_ns)
             budget = Budget(
@@ -116,9 +117,20 @@ class _Run:
         return decided
 
     def _check(self, links: Links) -> None:
-        """Compare answers, and time requests that do nothing."""
-        found = check_answers(self._launcher, links, self._evaluated)
-        self.record.outputs, self.record.answer_errors = found
+        """Compare the answers of these workers with the evaluated ones, before they are timed.
+
+        Every generation of workers loads its plans anew; the worst of all is recorded.
+        """
+        outputs, errors = check_answers(self._launcher, links, self._evaluated)
+        self.record.outputs = self.record.outputs or outputs
+        for name, found in errors.items():
+            worst = self.record.answer_errors.setdefault(name, found)
+            self.record.answer_errors[name] = {
+                output: max(error, worst[output]) for output, error in found.items()
+            }
+
+    def _time_harness(self, links: Links) -> None:
+        """Time requests that do nothing."""
         first = next(iter(links.values()))
         self.record.harness = first.ask(
             "time_harness", timeout_s=LEAST_TIMEOUT_S, rule=asdict(HARNESS_RULE)

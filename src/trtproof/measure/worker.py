@@ -24,7 +24,7 @@ from typing import IO, Any, Final
 import numpy as np
 
 from trtproof.backends.base import Backend, Engine, Runner, RunOptions, run_once
-from trtproof.backends.host import usable_cores
+from trtproof.cores import usable_cores
 from trtproof.errors import PipelineError
 from trtproof.measure.clock import Clock, MonotonicClock, ProcessCpuClock, ThreadCpuClock
 from trtproof.measure.imports import ImportTimer

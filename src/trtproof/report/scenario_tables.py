@@ -85,13 +85,18 @@ def _again_rows(name: Cell, loads: Sequence[Load], streams: Sequence[int]) -> li
 
 
 def _load_detail(load: Load) -> str:
-    """Return the range over windows, the tail, and the processors that were busy."""
+    """Return the range over windows, the tail, busy processors, and what did not count."""
     low, high = (format_number(end) for end in (min(load.rates_ips), max(load.rates_ips)))
     tail = next((name for name in ("p99", "p95", "p90") if name in load.latencies_ms), "p50")
     parts = [f"{low} to {high}"]
     if tail in load.latencies_ms:
         parts.append(f"{tail.upper()} {format_number(load.latencies_ms[tail], 'ms')}")
-    return ", ".join([*parts, f"{load.cores:.1f} cores"])
+    parts.append(f"{load.cores:.1f} cores")
+    if load.left_out_count:
+        parts.append(f"{load.left_out_count} disturbed and left out")
+    if load.mostly_disturbed:
+        parts.append("mostly disturbed, so none left out")
+    return ", ".join(parts)
 
 
 def _by_batch(loads: Sequence[Load]) -> Mapping[int, Mapping[int, Load]]:
@@ -137,6 +142,8 @@ def sustained_table(findings: Findings, facts: Facts) -> Table:
 def _sustained_cells(facts: Facts, variant: str, found: Sustained) -> tuple[Cell, ...]:
     key = f"sustained_b{found.batch}_ms"
     settled = Cell("settled") if found.settled else Cell("did not settle", tone="warn")
+    if found.causes:
+        settled = replace(settled, tone="warn", detail=f"disturbed: {'; '.join(found.causes)}")
     return (
         _count(found.batch),
         facts.device_cell(variant, key, "p50"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from trtproof.measure.disturbed import Cause
 from trtproof.measure.quantiles import PUBLISHED, may_publish, percentile
 from trtproof.measure.samples import COLD, SUSTAINED, THROUGHPUT, counted, of_scenario
 from trtproof.measure.schedule import AGAIN
@@ -29,9 +30,10 @@ Note = Mapping[str, Any]
 class Load:
     """One batch size and number of streams, each stream with one request in flight at all times.
 
-    `rates_ips` is samples per second of every window, one per round. Latencies include waiting for
-    the other streams; only those that the requests can bound are there. `cores` is how many
-    processors were kept busy.
+    `rates_ips` is samples per second of every window, one per round, without those that something
+    disturbed (`left_out_count`; where most were, none is left out and `mostly_disturbed` says so).
+    Latencies include waiting for the other streams; only those that the requests can bound are
+    there. `cores` is how many processors were kept busy.
     """
 
     batch: int
@@ -39,6 +41,8 @@ class Load:
     rates_ips: tuple[float, ...]
     latencies_ms: Mapping[str, float]
     cores: float
+    left_out_count: int = 0
+    mostly_disturbed: bool = False
 
     @property
     def rate_ips(self) -> float:
@@ -48,12 +52,16 @@ class Load:
 
 @dataclass(frozen=True)
 class Sustained:
-    """One variant alone on the machine for long, then measured; `settled`: its medians agreed."""
+    """One variant alone on the machine for long, then measured; `settled`: its medians agreed.
+
+    `causes` is what disturbed it, in words: there is no second one to take instead.
+    """
 
     batch: int
     samples_count: int
     latencies_ms: Mapping[str, float]
     settled: bool
+    causes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -113,18 +121,22 @@ class _Session:
         for note in self._notes(THROUGHPUT, contender):
             by_load.setdefault((note["batch"], note["streams"]), []).append(note)
         return [
-            Load(
-                batch=batch,
-                streams=streams,
-                rates_ips=tuple(float(note["samples_per_s"]) for note in notes),
-                latencies_ms=_percentiles_ms(
-                    self._latencies_ms(THROUGHPUT, contender, batch=batch, streams=streams)
-                ),
-                cores=sum(note["cpu_ns"] for note in notes)
-                / sum(note["window_ns"] for note in notes),
-            )
+            self._load(contender, batch, streams, notes)
             for (batch, streams), notes in sorted(by_load.items())
         ]
+
+    def _load(self, contender: str, batch: int, streams: int, notes: Sequence[Note]) -> Load:
+        kept = [note for note in notes if not note["left_out"]]
+        latencies_ms = self._latencies_ms(THROUGHPUT, contender, batch=batch, streams=streams)
+        return Load(
+            batch=batch,
+            streams=streams,
+            rates_ips=tuple(float(note["samples_per_s"]) for note in kept),
+            latencies_ms=_percentiles_ms(latencies_ms),
+            cores=sum(note["cpu_ns"] for note in kept) / sum(note["window_ns"] for note in kept),
+            left_out_count=len(notes) - len(kept),
+            mostly_disturbed=any(note["mostly_disturbed"] for note in notes),
+        )
 
     def _find_sustained(
         self, variant: str, absent: NotMeasured | None
@@ -140,6 +152,7 @@ class _Session:
                     samples_count=len(latencies_ms),
                     latencies_ms=_percentiles_ms(latencies_ms),
                     settled=bool(note["settled"]["converged"]),
+                    causes=[Cause[name.upper()].value for name in note["causes"]],
                 )
             )
         return found
