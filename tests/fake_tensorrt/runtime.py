@@ -77,7 +77,12 @@ class World:
         self.logger.log(self.trt.ILogger.Severity[severity], text)
 
     def error(self, call: str, text: str, code: int = 3) -> None:
-        kinds = {1: "Serialization", 2: "Internal Error", 3: "API Usage Error", 6: "API Usage Error"}
+        kinds = {
+            1: "Serialization",
+            2: "Internal Error",
+            3: "API Usage Error",
+            6: "API Usage Error",
+        }
         self.log("ERROR", f"{call}: Error Code {code}: {kinds[code]} ({text})")
 
 
@@ -190,9 +195,7 @@ class ICudaEngine:
         return list(self._header["profiles"])
 
     def _extents(self, name: str) -> tuple[int, ...]:
-        return tuple(
-            dim if isinstance(dim, int) else -1 for dim in self._tensors[name].shape
-        )
+        return tuple(dim if isinstance(dim, int) else -1 for dim in self._tensors[name].shape)
 
     def _limits(self, name: str, index: int) -> list[list[int]]:
         """Return min, opt, max of an input in a profile."""

@@ -103,7 +103,7 @@ class OnnxRuntimeRunner(HostRunner):
     def __init__(self, session: ort.InferenceSession, signature: Signature) -> None:
         super().__init__(signature)
         self._session = session
-        self._errors = _library_errors()
+        self._errors = library_errors()
         self._bindings: list[ort.IOBinding | None] = [None] * SLOTS
 
     def bind(self, slot: int, buffers: Feeds) -> None:
@@ -124,7 +124,7 @@ class OnnxRuntimeRunner(HostRunner):
         try:
             self._session.run_with_iobinding(self._bindings[slot])
         except self._errors as error:
-            raise BackendError(f"running the plan: {_first_line(error)}") from error
+            raise BackendError(f"running the plan: {first_line(error)}") from error
 
     def read(self, slot: int) -> Feeds:
         """Return copies of the slot's outputs."""
@@ -183,6 +183,10 @@ class OnnxRuntimeBackend:
         """
         import onnxruntime as ort
 
+        if spec.facts.get("device") == "cuda":
+            from trtproof.backends.onnxruntime_cuda import compile_plan
+
+            return compile_plan(model, spec, out)
         refuse_options(self.name, spec.options)
         plan = out / PLAN_FILE
         options = _session_options(threads=1, optimized=True)
@@ -215,6 +219,12 @@ class OnnxRuntimeBackend:
             BackendError: the library refuses the plan.
             ConfigError: a CUDA graph is asked for on a CPU.
         """
+        if options.device == "cuda":
+            from trtproof.backends.onnxruntime_cuda import open_engine
+
+            with open_engine(folder, plan, options) as engine:
+                yield engine
+            return
         refuse_cuda_graph(options)
         signature = load_signature(folder)
         session_options = _session_options(threads=options.threads, optimized=False)
@@ -261,8 +271,8 @@ def _make_session(model: Path, options: ort.SessionOptions) -> ort.InferenceSess
 def _optimize(model: Path, options: ort.SessionOptions) -> None:
     try:
         _make_session(model, options)
-    except _library_errors() as error:
-        text = _first_line(error)
+    except library_errors() as error:
+        text = first_line(error)
         if any(sign in text.lower() for sign in TRANSIENT_SIGNS):
             raise BackendError(f"optimising {model}: {text}") from error
         raise BuildFailedError(
@@ -276,12 +286,12 @@ def _optimize(model: Path, options: ort.SessionOptions) -> None:
 def _errors_as_backend_error(doing: str) -> Iterator[None]:
     try:
         yield
-    except _library_errors() as error:
-        raise BackendError(f"{doing}: {_first_line(error)}") from error
+    except library_errors() as error:
+        raise BackendError(f"{doing}: {first_line(error)}") from error
 
 
 @cache
-def _library_errors() -> tuple[type[Exception], ...]:
+def library_errors() -> tuple[type[Exception], ...]:
     """Return every error class of the library (no common one) and what its wrapper raises."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -294,6 +304,6 @@ def _library_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__
