@@ -55,6 +55,8 @@ class CompileRecord:
     facts: Mapping[str, Any] = field(default_factory=dict)
     layers: Sequence[Mapping[str, Any]] = ()
     log: str = ""
+    precision: str | None = None
+    """What the plan computes in, where a build option and not the model says it."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ from trtproof.backends.layers import read_layers
 from trtproof.backends.reasons import (
     ONNXRUNTIME_CPU_PRECISIONS,
     ONNXRUNTIME_CPU_REFUSALS,
-    missing_backend,
+    ONNXRUNTIME_CUDA_PRECISIONS,
+    missing_library,
+    refuse_on_cuda,
 )
 from trtproof.errors import BackendError, BuildFailedError, MissingFileError
 from trtproof.reason import Reason
@@ -162,11 +164,16 @@ class OnnxRuntimeBackend:
 
     def unavailable(self, facts: Facts, precision: str) -> Reason | None:
         """Return why this precision cannot be measured with ONNX Runtime here."""
-        missing = missing_backend(
+        missing = missing_library(
             facts, title="ONNX Runtime", install="pip install 'trtproof[cpu]'"
         )
-        if missing is not None or precision in ONNXRUNTIME_CPU_PRECISIONS:
+        if missing is not None:
             return missing
+        if facts.get("device") == "cuda":
+            taken = precision in ONNXRUNTIME_CUDA_PRECISIONS
+            return None if taken else refuse_on_cuda(precision)
+        if precision in ONNXRUNTIME_CPU_PRECISIONS:
+            return None
         return ONNXRUNTIME_CPU_REFUSALS.get(precision) or Reason(
             code="unknown_precision",
             text=f"nothing is known of {precision} on ONNX Runtime's CPU provider",
@@ -305,5 +312,6 @@ def library_errors() -> tuple[type[Exception], ...]:
 
 
 def first_line(error: BaseException) -> str:
+    """Return the first line of what the library says."""
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__

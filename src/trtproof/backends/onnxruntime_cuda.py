@@ -378,7 +378,7 @@ class OnnxRuntimeCudaEngine:
     def facts(self) -> Mapping[str, Any]:
         """Return how the plan runs, and whether graphs are replayed by now."""
         folder, _ = self._place
-        facts = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
         facts |= {"provider": CUDA_PROVIDER, "gpu": self._device.name, "execution": "sequential"}
         if self._options.cuda_graph and self._runners:
             facts["cuda_graph_captured"] = min(item.cuda_graph_captured for item in self._runners)

@@ -78,6 +78,7 @@ def build_plan(request: BuildRequest, out: Path) -> EngineRecord:
     return replace(
         record,
         status="built",
+        precision=compiled.precision or record.precision,
         plan=compiled.plan,
         files=artifacts.sha256_folder(out),
         details=dict(compiled.facts),

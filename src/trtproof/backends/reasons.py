@@ -35,17 +35,25 @@ ONNXRUNTIME_CPU_REFUSALS: Final = {
 }
 
 
-def missing_backend(facts: Facts, *, title: str, install: str) -> Reason | None:
-    """Return why a library that runs on the CPU cannot run here: not installed, or not its device.
+ONNXRUNTIME_CUDA_PRECISIONS: Final = ("fp32", "fp16", "bf16")
 
-    `install` is the command that installs it.
-    """
-    if not facts:
-        return Reason(code="not_installed", text=f"{title} is not installed", repair=install)
-    if facts.get("device") != "cpu":
-        return Reason(
-            code="cuda_not_yet",
-            text=f"{title}: CUDA execution provider is not supported by this version yet",
-            repair=f"set target=cpu to measure {title} on the CPU",
-        )
-    return None
+_NOT_FUSED = (
+    "ONNX Runtime's CUDA provider computes quantised graphs in floating point, around every "
+    "quantisation; its time would say nothing about {precision}"
+)
+
+
+def refuse_on_cuda(precision: str) -> Reason:
+    """Return why a precision is not measured with ONNX Runtime on a GPU."""
+    return Reason(
+        code="not_timed_here",
+        text=_NOT_FUSED.format(precision=precision),
+        repair="measure it with backend tensorrt; its accuracy is in its audit",
+    )
+
+
+def missing_library(facts: Facts, *, title: str, install: str) -> Reason | None:
+    """Return that a library is not installed; `install` is the command that installs it."""
+    if facts:
+        return None
+    return Reason(code="not_installed", text=f"{title} is not installed", repair=install)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -26,7 +27,7 @@ from trtproof.backends.host import (
     refuse_cuda_graph,
     refuse_options,
 )
-from trtproof.backends.reasons import missing_backend
+from trtproof.backends.reasons import missing_library
 from trtproof.errors import BackendError, BuildFailedError, ModelError
 from trtproof.models import SOURCES
 from trtproof.models.weights import load_strictly, read_state
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 PLAN_FILE: Final = "engine.safetensors"
 MODEL_FILE: Final = "model.json"
+PRECISIONS: Final = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+"""What a dtype of the module is called as a precision."""
 
 
 class TorchRunner(HostRunner):
@@ -111,7 +114,7 @@ class TorchBackend:
 
     def unavailable(self, facts: Facts, precision: str) -> Reason | None:
         """Return why the reference cannot be measured here."""
-        missing = missing_backend(facts, title="PyTorch", install="pip install trtproof")
+        missing = missing_library(facts, title="PyTorch", install="pip install trtproof")
         if missing is not None or precision == "fp32":
             return missing
         return Reason(
@@ -127,15 +130,15 @@ class TorchBackend:
             BuildFailedError: the source has no PyTorch module, or the weights do not fit it.
             ConfigError: an unknown build option is set.
         """
-        refuse_options(self.name, spec.options)
+        settings = _read_gpu_settings(spec)
         if model.weights is None:
             raise _no_reference(f"{model.folder} holds no weights of a PyTorch model")
         shutil.copyfile(model.weights, out / PLAN_FILE)
-        settings = dict(spec.model_config)
-        stored = {"schema": 1, "model": settings, "tf32": spec.tf32}
+        config = dict(spec.model_config)
+        stored = {"schema": 1, "model": config, "tf32": spec.tf32, "gpu": settings}
         artifacts.write_json(out / MODEL_FILE, stored)
         extend_path(spec.pythonpath)
-        module = _rebuild(settings, out / PLAN_FILE)
+        module = _rebuild(config, out / PLAN_FILE)
         layers = _list_layers(module)
         parameters_count = sum(parameter.numel() for parameter in module.parameters())
         return CompileRecord(
@@ -145,7 +148,9 @@ class TorchBackend:
                 "tf32": spec.tf32,
                 "parameters_count": parameters_count,
                 "version": torch.__version__,
+                **settings,
             },
+            precision=PRECISIONS[settings.get("dtype", "float32")],
             layers=layers,
             log=f"torch {torch.__version__}, eager: {parameters_count} parameters\n",
         )
@@ -160,14 +165,20 @@ class TorchBackend:
             BuildFailedError: the code of the module no longer fits the stored weights.
             ConfigError: a CUDA graph is asked for on a CPU.
         """
-        refuse_cuda_graph(options)
+        if options.device == "cpu":
+            refuse_cuda_graph(options)
         stored = artifacts.read_json(folder / MODEL_FILE, made_by=f"build@{folder.name}")
         extend_path(options.pythonpath)
         torch.set_num_threads(options.threads)
-        torch.backends.cuda.matmul.allow_tf32 = stored["tf32"]
-        torch.backends.cudnn.allow_tf32 = stored["tf32"]
         signature = load_signature(folder)
         module = _rebuild(_in_order(stored["model"], signature), folder / plan)
+        if options.device == "cuda":
+            from trtproof.backends.torch_cuda import open_engine, read_settings
+
+            settings = read_settings(stored["gpu"])
+            with open_engine(module, signature, options, settings, tf32=stored["tf32"]) as engine:
+                yield engine
+            return
         facts = {
             "device": "cpu",
             "execution": "eager",
@@ -178,6 +189,20 @@ class TorchBackend:
 
 
 BACKEND = TorchBackend()
+
+
+def _read_gpu_settings(spec: BuildSpec) -> dict[str, Any]:
+    """Return what a variant sets for a GPU, complete; on a CPU nothing can be set.
+
+    Raises:
+        ConfigError: an unknown option or a wrong value.
+    """
+    if spec.facts.get("device") != "cuda":
+        refuse_options("torch", spec.options)
+        return {}
+    from trtproof.backends.torch_cuda import read_settings
+
+    return asdict(read_settings(spec.options))
 
 
 def _rebuild(model: Mapping[str, Any], weights: Path) -> nn.Module:
