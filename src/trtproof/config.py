@@ -131,6 +131,12 @@ class RunConfig(Section, frozen=True):
     threads: NonNegative
     """Threads of one inference on the CPU; 0 takes every core this process may use."""
 
+    context_memory: Literal["static", "user_managed"] = "static"
+    """TensorRT: who provides the memory that an execution context works in."""
+
+    weight_streaming_mib: NonNegative | None = None
+    """TensorRT: MiB of weights that stay on the GPU; null keeps all of them there."""
+
 
 class VariantConfig(Section, frozen=True):
     """Conf/variant: one row of the report."""

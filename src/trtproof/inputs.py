@@ -128,6 +128,8 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
     builds = {name: code("build", module) for name, module in registered.items()}
     if "torch" in builds:  # the reference's plan is the model's own code and weights
         builds["torch"]["model"] = _model_entry(sources, params.model)
+    if "tensorrt" in builds:
+        builds["tensorrt"] |= _plugin_entry(sources, params)
     return {
         "export": code("export", source),
         "calibrate": code("calibrate"),
@@ -142,6 +144,18 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
         },
         "report": code("report", *scorers),
     }
+
+
+def _plugin_entry(sources: InputSources, params: Params) -> Entry:
+    """Return the hash of the plug-in libraries that any TensorRT variant is built with."""
+    names = {
+        str(name)
+        for variant in params.variants.values()
+        for name in variant.build.options.get("plugins", ())
+    }
+    setting = "build.options.plugins"
+    files = sources.files.matches(sorted(names), setting=setting)
+    return {"files": sources.files.digest(files)} if files else {}
 
 
 def _parity_entry(

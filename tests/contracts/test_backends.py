@@ -13,7 +13,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
+from tests.fake_tensorrt.host import Host
+from tests.fake_tensorrt.surface import VERSIONS
 from tests.fakes import MODEL_CONFIG, TESTS, make_feeds, write_export
+from tests.tensorrt_builds import use_fake
 
 from trtproof import artifacts
 from trtproof.backends import BACKENDS
@@ -27,18 +30,27 @@ from trtproof.tensor import Feeds
 FACTS: dict[str, dict[str, Any]] = {
     "onnxruntime": {"device": "cpu", "version": "1"},
     "torch": {"device": "cpu", "version": "1"},
-    "tensorrt": {},
+    "tensorrt": dict(Host().facts()),
 }
 HERE = [
     name
     for name in BACKENDS
     if BACKENDS.load(name).unavailable(FACTS.get(name, {}), "fp32") is None
 ]
+HOSTS = {f"tensorrt {version}": Host(version=version) for version in VERSIONS}
+"""TensorRT runs on the strict fake, once for each major."""
+
+PLACES = [name for name in HERE if name != "tensorrt"] + list(HOSTS)
 
 
-@pytest.fixture(scope="module", params=HERE)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(scope="module", params=PLACES)
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    place = str(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        if place in HOSTS:
+            use_fake(patch, HOSTS[place])
+            patch.setitem(FACTS, "tensorrt", dict(HOSTS[place].facts()))
+        yield place.partition(" ")[0]
 
 
 @pytest.fixture(scope="module")
@@ -257,3 +269,4 @@ def test_unavailable_is_decided_from_the_facts_alone(
 def test_the_machine_of_the_tests_runs_some_backend() -> None:
     assert "onnxruntime" in HERE
     assert "torch" in HERE
+    assert "tensorrt" in HERE, "the fake host's facts must do"

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from tests.fake_tensorrt import builder
+from tests.fake_tensorrt import builder, runtime
 from tests.fake_tensorrt.host import Host
 from tests.fake_tensorrt.surface import Surface, callback_base
 
@@ -17,7 +17,7 @@ NUMPY = {
     "FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32,
     "INT64": np.int64, "BOOL": np.bool_, "UINT8": np.uint8,
 }  # fmt: skip
-HALVES = (builder,)
+HALVES = (builder, runtime)
 """Modules with `install(trt, surface, host)`, which put strict classes on the module."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,8 @@ class Runtime:
         world = self._world
         require_initialised(logger, "ILogger")
         if "runtime_nullptr" in world.host.faults:
-            raise TypeError("pybind11::init(): factory function returned nullptr")
+            problem = "pybind11::init(): factory function returned nullptr"
+            raise TypeError(problem)
         if world.logger is not None and world.logger is not logger:
             world.log(
                 "WARNING",
@@ -175,6 +176,7 @@ class ICudaEngine:
         } & set(self._inputs)
         self._late = any(node.op_type in DATA_DEPENDENT for node in graph.node)
         self._nodes = list(graph.node)
+        self._weights = sum(len(weight.raw_data) for weight in graph.initializer)
         self._live: weakref.WeakSet[Any] = weakref.WeakSet()
         self._budget = self._streamable
 
@@ -184,7 +186,8 @@ class ICudaEngine:
 
     @property
     def _streamable(self) -> int:
-        return int(self._header.get("streamable", 0))
+        """Return the bytes of all weights where the plan was built to stream them."""
+        return self._weights if self._header["weight_streaming"] else 0
 
     @property
     def _scratch(self) -> int:
@@ -257,7 +260,8 @@ class ICudaEngine:
         return self._world.trt.HardwareCompatibilityLevel[level]
 
     def get_engine_stat(self, stat: Any) -> int:
-        return int(stat) * 0 + int(self._header.get("weights", 1000))
+        stats = self._world.trt.EngineStat
+        return self._weights if stat == stats.TOTAL_WEIGHTS_SIZE else 0
 
     def get_device_memory_size_for_profile_v2(self, profile_index: int) -> int:
         return self._scratch if 0 <= profile_index < self.num_optimization_profiles else 0
@@ -290,13 +294,15 @@ class ICudaEngine:
 
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[Any]:
         if name not in self._inputs or name in self._shape_inputs:
-            raise ValueError("__len__() should return >= 0")
+            problem = "__len__() should return >= 0"
+            raise ValueError(problem)
         return [tuple(limit) for limit in self._limits(name, profile_index)]
 
-    def get_tensor_profile_values(self, index: int, name: str) -> list[list[int]]:
+    def get_tensor_profile_values(self, index: Any, name: Any) -> list[list[int]]:
         """Take the arguments in the order of the bindings, whatever they are called there."""
         if not isinstance(index, int) or not isinstance(name, str):
-            raise TypeError("get_tensor_profile_values(): incompatible function arguments")
+            problem = "get_tensor_profile_values(): incompatible function arguments"
+            raise TypeError(problem)
         return self._limits(name, index) if name in self._shape_inputs else []
 
     def create_execution_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -320,7 +326,7 @@ class EngineInspector:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
 
-    def get_engine_information(self, format: Any) -> str:
+    def get_engine_information(self, format: Any) -> str:  # noqa: A002 - the recorded name
         """Return JSON in the words of this major; names only for a plan without details."""
         formats = self._world.trt.LayerInformationFormat
         assert format == formats.JSON
@@ -549,31 +555,52 @@ class IExecutionContext:
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         """Rules 13 to 16: everything set, a stream of one's own, buffers large enough."""
-        engine, machine = self._own(), current_machine()
-        if "enqueue_refused" in self._world.host.faults:
-            return self._refuse("enqueueV3", self._world.host.faults["enqueue_refused"])
-        if not stream_handle:
-            return self._refuse("enqueueV3", "the default stream makes the launch synchronous")
-        try:
-            stream = machine.find("streams", stream_handle)
-        except FakeCudaError:
-            return self._refuse("enqueueV3", "the stream does not exist")
-        if self._switching is not None:
-            return self._refuse("enqueueV3", "the optimization profile is still being switched")
-        problem = self._missing() or self._scratch_problem() or self._too_small()
+        machine = current_machine()
+        problem = self._stream_problem(stream_handle) or self._problem()
         if problem:
             return self._refuse("enqueueV3", problem)
-        if stream.captured is not None and "capture_refused" in self._world.host.faults:
-            return self._refuse("enqueueV3", "this layer cannot be captured")
+        stream = machine.find("streams", stream_handle)
+        if stream.captured is not None and (reason := self._capture_problem()):
+            stream.broken_capture = True
+            return self._refuse("enqueueV3", reason)
         if self._allocators:
-            if stream.captured is not None:
-                stream.broken_capture = True
-                return self._refuse("enqueueV3", "data-dependent shapes cannot be captured")
             machine.run(stream)
             return self._run_now()
-        shapes, addresses = dict(self._shapes), dict(self._addresses)
-        machine.put(stream, Work(self._work, lambda: self._run(shapes, addresses), KERNEL_NS))
+        machine.put(stream, Work(self._work, self._make_launch(), KERNEL_NS))
         return True
+
+    def _make_launch(self) -> Callable[[], None]:
+        """Return the launch as it is set now; work in a stream or graph keeps no context alive."""
+        shapes, addresses = dict(self._shapes), dict(self._addresses)
+        reference, rules = weakref.ref(self), self._world.rules
+
+        def launch() -> None:
+            context = reference()
+            if context is None:
+                rules.append("work of a destroyed context ran")
+            else:
+                context._run(shapes, addresses)
+
+        return launch
+
+    def _stream_problem(self, stream_handle: int) -> str | None:
+        if not stream_handle:
+            return "the default stream makes the launch synchronous"
+        if stream_handle not in current_machine().live["streams"]:
+            return "the stream does not exist"
+        if self._switching is not None:
+            return "the optimization profile is still being switched"
+        return None
+
+    def _problem(self) -> str | None:
+        fault = self._world.host.faults.get("enqueue_refused")
+        return fault or self._missing() or self._scratch_problem() or self._too_small()
+
+    def _capture_problem(self) -> str | None:
+        if self._allocators:
+            return "data-dependent shapes cannot be captured"
+        refused = "capture_refused" in self._world.host.faults
+        return "this layer cannot be captured" if refused else None
 
     def _missing(self) -> str | None:
         engine = self._own()

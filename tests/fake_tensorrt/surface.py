@@ -51,8 +51,7 @@ class Surface:
     """The recorded members of one version."""
 
     def __init__(self, version: str) -> None:
-        name = ".".join(version.split(".")[:2])
-        data = json.loads((DATA / f"tensorrt_surface_{name}.json").read_text(encoding="utf-8"))
+        data = _load(".".join(version.split(".")[:2]))
         self.version = version
         self.classes: dict[str, dict[str, Any]] = data["classes"]
         self.enums: dict[str, dict[str, int]] = data["enums"]
@@ -70,6 +69,12 @@ class Surface:
                 f"{name}(): incompatible function arguments. The following argument types are "
                 f"supported: {signatures}"
             )
+
+
+@cache
+def _load(name: str) -> dict[str, Any]:
+    text = (DATA / f"tensorrt_surface_{name}.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
 
 
 @cache

@@ -78,12 +78,16 @@ def test_memory_of_the_gpu_is_aligned(device: Device) -> None:
 
 
 def test_cuda_knows_pinned_memory_as_pinned(device: Device) -> None:
-    import torch
+    module: Any = device.calls.module
 
-    with PinnedMemory(device, MIB) as pinned:
-        view = torch.from_numpy(pinned.view(np.dtype(np.uint8), (MIB,)))
-        assert view.is_pinned(), "CUDA does not know this memory as pinned"
-    assert not torch.empty(MIB, dtype=torch.uint8).is_pinned()
+    def ask(address: int) -> Any:
+        return device.calls.run("cudaPointerGetAttributes", address, doing="asking").type
+
+    pageable = np.empty(MIB, np.uint8)
+    with PinnedMemory(device, MIB) as pinned, DeviceMemory(device, MIB) as memory:
+        assert ask(pinned.address) == module.cudaMemoryType.cudaMemoryTypeHost
+        assert ask(memory.address) == module.cudaMemoryType.cudaMemoryTypeDevice
+        assert ask(pageable.ctypes.data) == module.cudaMemoryType.cudaMemoryTypeUnregistered
 
 
 def test_the_gpu_is_torchs_gpu(device: Device) -> None:

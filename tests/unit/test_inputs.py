@@ -285,6 +285,21 @@ def test_an_unknown_scorer_is_an_error(project):
         make_inputs(write_params(data))
 
 
+def test_a_plug_in_library_of_tensorrts_is_in_the_key_of_its_builds(project):
+    write("lib", "mine.so", "one")
+    data = user_params()
+    variant = next(v for v in data["variants"].values() if v["backend"] == "tensorrt")
+    before = make_inputs(write_params(data))
+    variant["build"]["options"] = {"plugins": ["lib/mine.so"]}
+    first = make_inputs(write_params(data))
+    assert changed(before, first) == {"code.build.tensorrt.files"}
+    write("lib", "mine.so", "two")
+    assert changed(first, make_inputs(load_params())) == {"code.build.tensorrt.files"}
+    (project / "lib/mine.so").unlink()
+    with pytest.raises(MissingFileError, match=r"lib/mine\.so does not exist.*options\.plugins"):
+        make_inputs(load_params())
+
+
 def test_a_users_scorer_is_followed(project):
     write("code", "metric.py", "LIMIT = 1\n")
     data = user_params()

@@ -147,10 +147,20 @@ def test_a_truncated_plan_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_cuda_graph_on_a_cpu_is_a_wrong_setting(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "neutral"),
+    [
+        ("cuda_graph", True, "false"),
+        ("context_memory", "user_managed", '"static"'),
+        ("weight_streaming_mib", 0, "null"),
+    ],
+)
+def test_what_only_a_gpu_has_is_a_wrong_setting_on_a_cpu(
+    tmp_path: Path, option: str, value: Any, neutral: str
+) -> None:
     with (
-        pytest.raises(ConfigError, match=r"run\.cuda_graph"),
-        BACKEND.open(tmp_path, PLAN_FILE, RunOptions(threads=1, cuda_graph=True)),
+        pytest.raises(ConfigError, match=rf"run\.{option}: .*set it to {neutral}"),
+        BACKEND.open(tmp_path, PLAN_FILE, RunOptions(threads=1, **{option: value})),
     ):
         pass
 

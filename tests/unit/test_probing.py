@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trtproof import artifacts, distributions, probing, probing_cpu, probing_gpu
+from trtproof import (
+    artifacts,
+    distributions,
+    probing,
+    probing_cpu,
+    probing_gpu,
+    probing_tensorrt,
+)
 from trtproof.config import TargetConfig
 from trtproof.errors import HardwareError
 
@@ -303,6 +310,62 @@ def test_a_required_backend_that_is_missing_is_an_error(machine):
     assert (
         probing.probe(target(require=("tensorrt",))).engine["tensorrt"]["bindings"] == "10.16.1.11"
     )
+
+
+def test_two_builds_of_tensorrts_bindings_are_an_error(machine):
+    machine.versions |= {"tensorrt-cu12-bindings": "11.4", "tensorrt-cu13-bindings": "11.4"}
+    with pytest.raises(HardwareError, match=r"pip uninstall -y tensorrt-cu13-bindings tensorrt-cu"):
+        probing.probe(target())
+
+
+def test_tensorrt_rtx_alone_is_known_for_what_it_is_and_meets_no_requirement(machine):
+    machine.versions["tensorrt-rtx"] = "1.7.1"
+    assert probing.probe(target()).engine["tensorrt"] == {"rtx": "1.7.1"}
+    with pytest.raises(HardwareError, match=r"target\.require lists tensorrt"):
+        probing.probe(target(require=("tensorrt",)))
+
+
+def test_libraries_of_the_system_are_found_by_their_file_names(machine, monkeypatch, tmp_path):
+    machine.versions["tensorrt"] = "10.16.1.11"
+    monkeypatch.setattr(probing_tensorrt, "SYSTEM_FOLDERS", (str(tmp_path / "system"),))
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{tmp_path / 'none'}::{tmp_path / 'lib'}")
+    assert "libraries" not in probing_tensorrt.installed()
+    (tmp_path / "system").mkdir()
+    (tmp_path / "system/libnvinfer.so.11").touch()
+    assert "libraries" not in probing_tensorrt.installed()
+    (tmp_path / "system/libnvinfer.so.10").touch()
+    assert probing_tensorrt.installed()["libraries"] == "10"
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/libnvinfer.so.10.16.1").touch()
+    (tmp_path / "lib/libnvinfer.so.10").symlink_to("libnvinfer.so.10.16.1")
+    assert probing_tensorrt.installed()["libraries"] == "10.16.1"
+
+
+@pytest.mark.parametrize(
+    ("driver", "cuda", "needs"),
+    [
+        ("580.65.06", "13.0", None),
+        ("575.51.03", "13.0", 580),
+        ("535.54.03", "12.9", None),
+        ("530.30.02", "12", 535),
+        ("530.30.02", "14", None),
+        (None, "13", None),
+        ("530.30.02", None, None),
+    ],
+)
+def test_a_driver_is_a_fact_only_where_it_is_too_old(driver, cuda, needs):
+    found = probing_tensorrt.driver_shortfall(driver, cuda)
+    assert found == (
+        {"driver_too_old": {"driver": driver, "cuda": cuda, "needs": needs}} if needs else {}
+    )
+
+
+def test_the_driver_is_held_against_what_the_packages_are_built_for(machine):
+    machine.put_nvml(FakeNvml(nvmlSystemGetDriverVersion="550.54.15"))
+    machine.versions |= {"torch": "2.13.0", "tensorrt-cu13-bindings": "11.4.0.106"}
+    facts = probing.probe(target()).engine["tensorrt"]
+    assert facts["cuda"] == "13"
+    assert facts["driver_too_old"] == {"driver": "550.54.15", "cuda": "13", "needs": 580}
 
 
 def test_a_machine_that_says_nothing_still_has_a_name(machine):

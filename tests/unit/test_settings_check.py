@@ -51,6 +51,11 @@ def test_what_the_repository_configures_is_sound(composed):
         ("model/inputs/input/shape", ["n", 1], r"axis 'n' is not in model\.axes"),
         ("model/axes/time", {"min": 1, "opt": 1, "max": 1}, r"model\.axes\.time: no input has"),
         ("model/axes/batch", {"min": 4, "opt": 2, "max": 8}, r"model\.axes\.batch: min 4, opt 2"),
+        (
+            "variants/tensorrt-fp16/build/options",
+            {"turbo": True},
+            r"variants\.tensorrt-fp16\.build\.options: object contains unknown field `turbo`",
+        ),
         ("dataset/format", "csv", r"dataset\.format: there is no dataset format 'csv'"),
         (
             "dataset/evaluation",

@@ -113,8 +113,8 @@ def test_an_edited_sidecar_is_refused(folder: Path) -> None:
     ("here", "message"),
     [
         (FACTS | {"gpu": "H200"}, r"built for gpu 'T4', this machine has 'H200'"),
-        ({"device": "cuda", "gpu": "T4"}, r"built for version '11.4', this machine has None"),
-        (FACTS | {"cuda": "13"}, r"built for cuda None, this machine has '13'"),
+        ({"device": "cuda", "gpu": "T4"}, r"built for version '11.4', this machine has none"),
+        (FACTS | {"cuda": "13"}, r"built without cuda, this machine has '13'"),
     ],
 )
 def test_a_plan_of_another_machine_names_the_fact(
@@ -135,3 +135,94 @@ def test_records_of_equal_content_have_equal_bytes(folder: Path, tmp_path: Path)
     write_record(tmp_path, replace(record, facts=dict(reversed(list(FACTS.items())))))
     ours, theirs = tmp_path / "engine.json", folder / "engine.json"
     assert ours.read_bytes() == theirs.read_bytes()
+
+
+TENSORRT = {
+    "bindings": "10.16.1.11",
+    "libraries": "10.16.1.11",
+    "device": "cuda",
+    "gpu": "NVIDIA L4",
+    "compute_capability": "8.9",
+    "memory_gib": 22,
+    "cuda": "13.0.96",
+}
+LATER = {"bindings": "later", "libraries": "later"}
+SAME_CAPABILITY = {"gpu": "any", "memory_gib": "any"}
+AMPERE = SAME_CAPABILITY | {"compute_capability": "from 8.0"}
+
+
+def gate(folder: Path, here: dict[str, object], **may_differ: str) -> None:
+    """Write a TensorRT plan's record, then try to open it on another machine."""
+    (folder / "engine.json").unlink()
+    record = replace(make_record(folder), facts=TENSORRT, details={"may_differ": may_differ})
+    write_record(folder, record)
+    verify_plan(folder, here)
+
+
+@pytest.mark.parametrize(
+    ("here", "words"),
+    [
+        (
+            {"bindings": "11.4.0.106", "libraries": "11.4.0.106"},
+            r"bindings '10\.16\.1\.11', this machine has '11\.4.*; it was built for libraries",
+        ),
+        ({"gpu": "NVIDIA L40S"}, r"gpu 'NVIDIA L4', this machine has 'NVIDIA L40S'"),
+        ({"compute_capability": "9.0"}, r"compute_capability '8\.9', this machine has '9\.0'"),
+        ({"cuda": "12.9"}, r"cuda '13\.0\.96', this machine has '12\.9'"),
+        ({"cuda": None}, r"cuda '13\.0\.96', this machine has none"),
+        ({"memory_gib": 44}, r"memory_gib 22, this machine has 44"),
+    ],
+)
+def test_each_mismatch_is_said_with_the_repair(
+    folder: Path, here: dict[str, object], words: str
+) -> None:
+    with pytest.raises(PlanForeignError, match=words) as caught:
+        gate(folder, TENSORRT | here)
+    assert str(caught.value).endswith("run `dvc repro -f build@trt-fp16`")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_machine_without_the_backend_is_one_reason_not_seven(folder: Path) -> None:
+    with pytest.raises(PlanForeignError, match="built for tensorrt, which this machine does not"):
+        gate(folder, {})
+
+
+def test_a_driver_that_is_too_old_is_said_first(folder: Path) -> None:
+    too_old = {"driver": "550.54", "cuda": "13", "needs": 580}
+    with pytest.raises(PlanForeignError, match=r"driver 550\.54 is too old for CUDA 13.*580"):
+        gate(folder, TENSORRT | {"driver_too_old": too_old})
+
+
+@pytest.mark.parametrize(
+    ("rules", "here"),
+    [
+        (LATER, {"bindings": "10.16.2.1", "libraries": "10.17.0.1"}),
+        (LATER, {"bindings": "11.0.0.1", "libraries": "11.4.0.106"}),
+        (SAME_CAPABILITY, {"gpu": "NVIDIA L40S", "memory_gib": 44}),
+        (AMPERE, {"gpu": "NVIDIA A10", "memory_gib": 22, "compute_capability": "8.6"}),
+        (AMPERE, {"gpu": "NVIDIA H200", "memory_gib": 140, "compute_capability": "9.0"}),
+        (AMPERE, {"gpu": "NVIDIA RTX 5090", "memory_gib": 32, "compute_capability": "12.0"}),
+    ],
+)
+def test_a_portable_plan_opens_where_its_flags_let_it(
+    folder: Path, rules: dict[str, str], here: dict[str, object]
+) -> None:
+    gate(folder, TENSORRT | here, **rules)
+
+
+@pytest.mark.parametrize(
+    ("rules", "here", "words"),
+    [
+        (LATER, {"bindings": "10.15.0.1"}, r"has '10\.15\.0\.1' \(it takes a later version\)"),
+        (LATER, {"bindings": "12.0.0.1"}, "it takes a later version"),
+        (LATER, {"libraries": None}, "libraries '10.16.1.11', this machine has none"),
+        (LATER, {"gpu": "NVIDIA L40S"}, "built for gpu"),
+        (SAME_CAPABILITY, {"compute_capability": "8.6"}, "built for compute_capability"),
+        (AMPERE, {"compute_capability": "7.5"}, r"it takes versions from 8\.0"),
+    ],
+)
+def test_a_portable_plan_stays_where_its_flags_end(
+    folder: Path, rules: dict[str, str], here: dict[str, object], words: str
+) -> None:
+    with pytest.raises(PlanForeignError, match=words):
+        gate(folder, TENSORRT | here, **rules)

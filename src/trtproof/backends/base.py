@@ -137,8 +137,14 @@ class Engine(Protocol):
     """A loaded plan; several runners share its weights."""
 
     signature: Signature
-    facts: Mapping[str, Any]
-    """What the loaded engine says of itself: provider, threads, placement."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Return what the loaded engine says of itself: provider, threads, placement.
+
+        It may say more once requests have run, as of CUDA graphs.
+        """
+        ...
 
     def runner(self, stream: int) -> Runner:
         """Return a runner of its own buffers for stream number `stream` (from 0)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,11 @@ from trtproof.tensor import Feeds, Signature
 
 SIGNATURE_FILE: Final = "signature.json"
 SLOTS: Final = 2
+_GPU_ONLY: Final = {"cuda_graph": "a CPU has no CUDA graphs"}
+_TENSORRT_ONLY: Final = {
+    "context_memory": "only backend tensorrt has execution contexts",
+    "weight_streaming_mib": "only backend tensorrt streams weights",
+}
 
 
 def import_library(name: str, *, install: str) -> ModuleType:
@@ -133,15 +139,19 @@ def refuse_options(backend: str, options: Mapping[str, Any]) -> None:
         )
 
 
-def refuse_cuda_graph(options: RunOptions) -> None:
-    """Refuse a CUDA graph on a CPU.
+def refuse_other_options(options: RunOptions) -> None:
+    """Refuse what only TensorRT has, and on a CPU what only a GPU has: nothing is ignored.
 
     Raises:
-        ConfigError: one is asked for.
+        ConfigError: one is set.
     """
-    if options.cuda_graph:
-        raise ConfigError(
-            key="run.cuda_graph",
-            problem="a CPU has no CUDA graphs",
-            repair="set it to false in conf/variant and run `trtproof compose`",
-        )
+    neutral = RunOptions(threads=options.threads)
+    refused = _TENSORRT_ONLY | (_GPU_ONLY if options.device == "cpu" else {})
+    for key, problem in refused.items():
+        if getattr(options, key) != getattr(neutral, key):
+            wanted = json.dumps(getattr(neutral, key))
+            raise ConfigError(
+                key=f"run.{key}",
+                problem=problem,
+                repair=f"set it to {wanted} in conf/variant and run `trtproof compose`",
+            )

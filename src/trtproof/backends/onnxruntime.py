@@ -22,8 +22,8 @@ from trtproof.backends.host import (
     HostRunner,
     import_library,
     load_signature,
-    refuse_cuda_graph,
     refuse_options,
+    refuse_other_options,
 )
 from trtproof.backends.layers import read_layers
 from trtproof.backends.reasons import (
@@ -224,15 +224,15 @@ class OnnxRuntimeBackend:
 
         Raises:
             BackendError: the library refuses the plan.
-            ConfigError: a CUDA graph is asked for on a CPU.
+            ConfigError: something is set that only a GPU has.
         """
+        refuse_other_options(options)
         if options.device == "cuda":
             from trtproof.backends.onnxruntime_cuda import open_engine
 
             with open_engine(folder, plan, options) as engine:
                 yield engine
             return
-        refuse_cuda_graph(options)
         signature = load_signature(folder)
         session_options = _session_options(threads=options.threads, optimized=False)
         with _errors_as_backend_error(f"opening {folder / plan}"):

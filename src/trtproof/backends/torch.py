@@ -24,8 +24,8 @@ from trtproof.backends.host import (
     SLOTS,
     HostRunner,
     load_signature,
-    refuse_cuda_graph,
     refuse_options,
+    refuse_other_options,
 )
 from trtproof.backends.reasons import missing_library
 from trtproof.errors import BackendError, BuildFailedError, ModelError
@@ -163,10 +163,9 @@ class TorchBackend:
 
         Raises:
             BuildFailedError: the code of the module no longer fits the stored weights.
-            ConfigError: a CUDA graph is asked for on a CPU.
+            ConfigError: something is set that only a GPU has.
         """
-        if options.device == "cpu":
-            refuse_cuda_graph(options)
+        refuse_other_options(options)
         stored = artifacts.read_json(folder / MODEL_FILE, made_by=f"build@{folder.name}")
         extend_path(options.pythonpath)
         torch.set_num_threads(options.threads)

@@ -95,6 +95,8 @@ def _make_options(
         cuda_graph=config.run.cuda_graph,
         device=str(record.facts.get("device", "cuda")),
         pythonpath=tuple(pythonpath),
+        context_memory=config.run.context_memory,
+        weight_streaming_mib=config.run.weight_streaming_mib,
     )
 
 

@@ -166,6 +166,7 @@ class _ScenarioRunner:
         settle = WarmupRule(config.seconds, config.cap_seconds, iterations=1)
         timeout_s = OPEN_TIMEOUT_S + SLOWNESS * config.cap_seconds
         settled = link.ask("warm_up", timeout_s=timeout_s, batch=batch, rule=asdict(settle))
+        settled.pop("facts")
         out = self._launcher.folder / f"sustained-{link.number}.npy"
         rule = BlockRule(FEWEST_REQUESTS, config.block_seconds, warm_iterations=0, warm_seconds=0.0)
         request = {"batch": batch, "rule": asdict(rule), "out": str(out)}

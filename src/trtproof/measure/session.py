@@ -149,6 +149,7 @@ class _Run:
         for link, batch in progress.track(todo, title="warming up", total=len(todo)):
             timeout_s = OPEN_TIMEOUT_S + SLOWNESS * rule.cap_seconds
             reply = link.ask("warm_up", timeout_s=timeout_s, batch=batch, rule=asdict(rule))
+            by_name[link.contender.name]["facts"] = reply.pop("facts")
             by_name[link.contender.name]["warmup"][str(batch)] = reply
             medians_s[link.contender.name, batch] = reply["median_ns"] / 1e9
         return medians_s

@@ -86,10 +86,14 @@ class Worker:
         }
 
     def warm_up(self, *, batch: int, rule: Mapping[str, Any]) -> dict[str, Any]:
-        """Run until the rule is met, then put the garbage collector out of the way for good."""
+        """Run until the rule is met, then put the garbage collector out of the way for good.
+
+        The engine's `facts` are told again: some are known only once requests have run.
+        """
         record = self._loop(batch).warm_up(WarmupRule(**rule))
         _silence_collector()
-        return asdict(record)
+        facts = {} if self._engine is None else dict(self._engine.facts)
+        return asdict(record) | {"facts": facts}
 
     def run_block(self, *, batch: int, rule: Mapping[str, Any], out: str) -> dict[str, Any]:
         """Time one block and write its rows."""

@@ -66,6 +66,8 @@ class OpenablePlan:
             cuda_graph=self.run.cuda_graph,
             device=str(self.record.facts.get("device", "cuda")),
             pythonpath=tuple(self.pythonpath),
+            context_memory=self.run.context_memory,
+            weight_streaming_mib=self.run.weight_streaming_mib,
         )
 
 

@@ -61,7 +61,7 @@ class CudaRunner(ABC):
         self.signature = signature
         self.device = device
         self.graph_failures: list[str] = []
-        """Why launches were not captured, one entry per shape that was not."""
+        """Why launches were not captured, each reason once."""
 
         self._wants_graph = cuda_graph
         self._closed = False
@@ -234,7 +234,8 @@ class CudaRunner(ABC):
                 obstacle = str(error)
         if obstacle is not None:
             slot.drop_graph()
-            self.graph_failures.append(obstacle)
+            if obstacle not in self.graph_failures:
+                self.graph_failures.append(obstacle)
 
     def _capture(self, slot: Slot) -> str | None:
         """Capture the launch after a plain one, and return how its replay differs, or None."""

@@ -9,7 +9,8 @@ checks       what the builder accepts in silence: checked before TensorRT sees t
 build_*      the build, in a process of its own
 gate         sidecar against this machine before anything is deserialised
 inspect      the engine inspector's JSON of both majors
-runner       the engine and its runners
+engine       a plan loaded on this machine (tensors, ranges: its inputs, outputs and profiles)
+runner       one stream of it: context, shapes, memory, launch (allocator: data-dependent outputs)
 
 Names: in this package a variable (or attribute) called trt, builder, network, parser, config,
 profile, plan, runtime, engine, context, inspector, timing_cache or parser_error holds that object
@@ -25,7 +26,6 @@ from typing import TYPE_CHECKING
 
 from trtproof.backends.base import BuildSpec, CompileRecord, Engine, Facts, RunOptions
 from trtproof.backends.tensorrt import reasons
-from trtproof.errors import BackendError
 from trtproof.reason import Reason
 
 if TYPE_CHECKING:
@@ -54,12 +54,15 @@ class TensorRtBackend:
         return compile_plan(model, spec, out)
 
     def open(self, folder: Path, plan: str, options: RunOptions) -> AbstractContextManager[Engine]:
-        """Refuse.
+        """Load the plan on the first GPU that this process sees.
 
         Raises:
-            BackendError: always.
+            HardwareError: TensorRT, CUDA or the GPU cannot be used.
+            BackendError: TensorRT refuses the plan, or it is not the signature's.
         """
-        raise BackendError(reasons.NO_GPU.text)
+        from trtproof.backends.tensorrt.engine import open_engine
+
+        return open_engine(folder, plan, options)
 
 
 BACKEND = TensorRtBackend()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,12 +19,22 @@ from trtproof.backends.tensorrt.plugins import load_plugins, plugins_beside
 from trtproof.backends.tensorrt.ranges import Ranges, read_profiles
 from trtproof.backends.tensorrt.runner import TensorRtRunner
 from trtproof.backends.tensorrt.tensors import read_tensors
-from trtproof.errors import BackendError, HardwareError
+from trtproof.errors import BackendError, ConfigError, HardwareError
 from trtproof.tensor import Signature
 
 MIB: Final = 1 << 20
 KEPT_LINES: Final = 200
 """How many of the last log lines are kept while requests run: enough to say why one was refused."""
+
+
+class LastLines(list[library.LogLine]):
+    """The last lines of a log that goes on for as long as requests run."""
+
+    def append(self, line: library.LogLine) -> None:
+        """Take one line, and let the oldest go."""
+        if len(self) >= KEPT_LINES:
+            del self[0]
+        super().append(line)
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Loaded:
     tensors: Tensors
     profiles: Sequence[Ranges]
     options: RunOptions
-    lines: deque[library.LogLine]
+    lines: list[library.LogLine]
     streamed: bool
     """Some weights stay in host memory and travel to the GPU in every inference."""
 
@@ -99,7 +108,7 @@ def open_engine(folder: Path, plan_file: str, options: RunOptions) -> Iterator[T
         BackendError: TensorRT refuses the plan, or it is not the signature's.
     """
     trt = library.load()
-    lines: deque[library.LogLine] = deque(maxlen=KEPT_LINES)
+    lines = LastLines()
     with ExitStack() as stack:
         device = stack.enter_context(open_device())
         stack.enter_context(library.capture(lines))
@@ -115,7 +124,7 @@ def _load(
     folder: Path,
     plan_file: str,
     options: RunOptions,
-    lines: deque[library.LogLine],
+    lines: list[library.LogLine],
 ) -> TensorRtEngine:
     signature = load_signature(folder)
     before = device.memory()
@@ -159,13 +168,12 @@ def _make_runtime(trt: Any) -> Any:
     return runtime
 
 
-def _deserialize(runtime: Any, path: Path, lines: deque[library.LogLine]) -> Any:
+def _deserialize(runtime: Any, path: Path, lines: list[library.LogLine]) -> Any:
     lines.clear()
     engine = runtime.deserialize_cuda_engine(path.read_bytes())
     if engine is None:
-        raise refusal(
-            f"loading {path}", list(lines), repair=f"run `dvc repro -f build@{path.parent.name}`"
-        )
+        repair = f"run `dvc repro -f build@{path.parent.name}`"
+        raise refusal(f"loading {path}", lines, repair=repair)
     return engine
 
 
@@ -173,15 +181,17 @@ def _stream_weights(engine: Any, options: RunOptions) -> dict[str, int]:
     """Set how many weights stay on the GPU, before any context exists; return what is so.
 
     Raises:
-        BackendError: the plan cannot stream its weights, or TensorRT takes another budget.
+        ConfigError: the plan cannot stream its weights.
+        BackendError: TensorRT takes another budget.
     """
     if options.weight_streaming_mib is None:
         return {}
     streamable = int(engine.streamable_weights_size)
     if not streamable:
-        raise BackendError(
-            "run.weight_streaming_mib is set, but the plan has no weights that can be streamed; "
-            "set it to null, or set build.options.weight_streaming to true"
+        raise ConfigError(
+            key="run.weight_streaming_mib",
+            problem="the plan has no weights that can be streamed",
+            repair="set it to null, or set build.options.weight_streaming to true",
         )
     budget = min(options.weight_streaming_mib * MIB, streamable)
     engine.weight_streaming_budget_v2 = budget

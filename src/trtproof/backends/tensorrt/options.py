@@ -62,10 +62,10 @@ class TensorRtOptions(Section, frozen=True):
     """Keep every line in build.log: tens of megabytes for a large model."""
 
 
-def read_options(options: Mapping[str, Any]) -> TensorRtOptions:
-    """Return a variant's options as the type.
+def read_options(options: Mapping[str, Any], *, key: str = "build.options") -> TensorRtOptions:
+    """Return a variant's options as the type; `key` is where they stand, for the error.
 
     Raises:
         ConfigError: an unknown option, a wrong type or a value out of range.
     """
-    return decode(TensorRtOptions, dict(options), key="build.options")
+    return decode(TensorRtOptions, dict(options), key=key)

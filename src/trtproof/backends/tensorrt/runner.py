@@ -7,7 +7,7 @@ memory of the context, addresses, enqueue (NvInferRuntime.h; samples/common/samp
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trtproof.backends.cuda.buffers import Slot, TensorBuffer
 from trtproof.backends.cuda.memory import DeviceMemory
@@ -21,8 +21,9 @@ from trtproof.errors import BackendError
 if TYPE_CHECKING:
     from trtproof.backends.tensorrt.engine import Loaded
 
-WIDEN = "widen build.profiles in conf/variant and run `trtproof compose`"
-DOCTOR = "run `trtproof doctor` and send what it writes"
+FREE: Final = "free memory of the GPU, or lower the number of streams"
+WIDEN: Final = "widen build.profiles in conf/variant and run `trtproof compose`"
+DOCTOR: Final = "run `trtproof doctor` and send what it writes"
 
 
 class TensorRtRunner(CudaRunner):
@@ -133,13 +134,13 @@ class TensorRtRunner(CudaRunner):
         self._loaded = None
 
     def _make_context(self, loaded: Loaded) -> Any:
-        strategies = loaded.trt.ExecutionContextAllocationStrategy
-        user_managed = self._options.context_memory == "user_managed"
-        context = loaded.engine.create_execution_context(
-            strategies.USER_MANAGED if user_managed else strategies.STATIC
-        )
+        trt = loaded.trt
+        strategy = trt.ExecutionContextAllocationStrategy.STATIC
+        if self._options.context_memory == "user_managed":
+            strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        context = loaded.engine.create_execution_context(strategy)
         if context is None:
-            raise self._refused("making an execution context", "free memory of the GPU")
+            raise self._refused(what="making an execution context", repair=FREE)
         return context
 
     @property
@@ -200,7 +201,7 @@ class TensorRtRunner(CudaRunner):
         self._lines.clear()
         needed = int(self.context.update_device_memory_size_for_shapes())
         if not needed and self._lines:
-            raise self._refused("asking for the context's memory", DOCTOR)
+            raise self._refused(what="asking for the context's memory", repair=DOCTOR)
         self._scratch_bytes = max(self._scratch_bytes, needed)
         if not self._memories or self._memories[-1].size_bytes < needed:
             self._memories.append(DeviceMemory(self.device, needed))
@@ -229,7 +230,7 @@ class TensorRtRunner(CudaRunner):
 
     def _refused(self, what: str, repair: str) -> BackendError:
         """Return the error of a call that answered False or None, with what TensorRT logged."""
-        return refusal(what, list(self._lines), repair=repair)
+        return refusal(what, self._lines, repair=repair)
 
 
 def _extents(buffer: TensorBuffer) -> Extents:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Final
 
 from trtproof.errors import ConfigError
@@ -18,21 +17,21 @@ Shapes = dict[str, list[list[int]]]
 WORDS: Final = ("min", "opt", "max")
 
 
-def make_profiles(signature: Signature, profiles: Sequence[Mapping[str, Extents]]) -> list[Shapes]:
-    """Return one entry per profile; nothing for a model without dynamic axes.
+def make_profiles(signature: Signature, ranges: Sequence[Mapping[str, Extents]]) -> list[Shapes]:
+    """Return one profile per entry of `build.profiles`; none for a model without dynamic axes.
 
     TensorRT says nothing of a profile for an input that does not exist, and guesses nothing.
 
     Raises:
-        ConfigError: a profile lacks an axis, has one that the model has not, or its extents do not
-            rise; or a model with dynamic axes has no profile.
+        ConfigError: an entry lacks an axis, has one that the model has not, or its extents do not
+            rise; or a model with dynamic axes has no entry.
     """
     axes = {axis for spec in signature.inputs for axis in spec.dynamic_axes.values()}
-    for position, profile in enumerate(profiles):
-        _check(f"build.profiles[{position}]", profile, axes)
+    for position, extents in enumerate(ranges):
+        _check(f"build.profiles[{position}]", extents, axes)
     if not axes:
         return []
-    if not profiles:
+    if not ranges:
         names = ", ".join(sorted(axes))
         raise _wrong(
             key="build.profiles",
@@ -41,33 +40,34 @@ def make_profiles(signature: Signature, profiles: Sequence[Mapping[str, Extents]
         )
     return [
         {
-            spec.name: [_shape(spec.shape, profile, which) for which in range(len(WORDS))]
+            spec.name: [_shape(spec.shape, extents, which) for which in range(len(WORDS))]
             for spec in signature.inputs
             if spec.dynamic_axes
         }
-        for profile in profiles
+        for extents in ranges
     ]
 
 
-def _shape(shape: Sequence[Dim], profile: Mapping[str, Extents], which: int) -> list[int]:
-    return [profile[dim][which] if isinstance(dim, str) else dim for dim in shape]
+def _shape(shape: Sequence[Dim], extents: Mapping[str, Extents], which: int) -> list[int]:
+    return [extents[dim][which] if isinstance(dim, str) else dim for dim in shape]
 
 
-def _check(key: str, profile: Mapping[str, Extents], axes: set[str]) -> None:
-    for axis in sorted(profile.keys() - axes):
+def _check(key: str, extents: Mapping[str, Extents], axes: set[str]) -> None:
+    for axis in sorted(set(extents) - axes):
         known = ", ".join(sorted(axes)) or "no dynamic axis"
         raise _wrong(
             key=f"{key}.{axis}",
             problem=f"no input has this axis (there is: {known})",
             repair="remove it",
         )
-    for axis in sorted(axes - profile.keys()):
+    for axis in sorted(axes - set(extents)):
         raise _wrong(key=f"{key}.{axis}", problem="missing", repair="give it min, opt and max")
-    for axis, extents in profile.items():
-        if extents[0] < 1 or any(low > high for low, high in pairwise(extents)):
-            shown = ", ".join(f"{word} {n}" for word, n in zip(WORDS, extents, strict=True))
+    for axis, (low, usual, high) in extents.items():
+        if not 1 <= low <= usual <= high:
             raise _wrong(
-                key=f"{key}.{axis}", problem=shown, repair="make it 1 <= min <= opt <= max"
+                key=f"{key}.{axis}",
+                problem=f"min {low}, opt {usual}, max {high}",
+                repair="make it 1 <= min <= opt <= max",
             )
 
 
