@@ -24,10 +24,11 @@ def use_device(hardware: Hardware) -> None:
         return
     uuid = find_uuid(str(wanted))
     if uuid is None:
-        raise HardwareError(
+        problem = (
             "the GPU that the probe recorded is not among those that this process may use; "
             "run `dvc repro probe`, or correct CUDA_VISIBLE_DEVICES"
         )
+        raise HardwareError(problem)
     os.environ[VARIABLE] = uuid
 
 
