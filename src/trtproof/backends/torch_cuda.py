@@ -112,9 +112,11 @@ class TorchCudaRunner(CudaRunner):
         )
 
     def release(self) -> None:
-        """Let go of the tensors."""
+        """Let go of the tensors, and of the stream where PyTorch would go on with it."""
         self._inputs.clear()
         self._outputs.clear()
+        if torch.cuda.current_stream() == self._stream:
+            torch.cuda.set_stream(torch.cuda.default_stream())
 
     def _prepare(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return the inputs in the module's dtype and memory format; part of its work."""
