@@ -18,7 +18,10 @@ from trtproof.backends.torch_cuda import Settings, open_engine
 from trtproof.errors import BuildFailedError
 from trtproof.tensor import Signature, TensorSpec
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch.compile's own, of PyTorch
+]
 
 EAGER = Settings(dtype="float32", channels_last=False, cudnn_benchmark=False, compile=None)
 HALF = Settings(dtype="float16", channels_last=True, cudnn_benchmark=True, compile=None)
