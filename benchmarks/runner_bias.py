@@ -5,7 +5,7 @@ Run in the project's root after `dvc repro`:
     python benchmarks/runner_bias.py --batch 1 torch-fp16-graph onnxruntime-fp16-graph
 
 Prints for every variant the median of one request (upload, launch, download, wait) by trtproof's
-loop, by a plain loop written here and by torch.utils.benchmark (of means of 20 calls), and the ratio
+loop, by a plain loop written here and by torch.utils.benchmark (means of 20 calls), and the ratio
 of ours to both. Blocks alternate, so that a drift of the machine's clock meets all three alike.
 """
 
