@@ -96,6 +96,7 @@ def _variant(
         timings=timed.timings[name],
         comparisons=timed.comparisons[name],
         scenarios=timed.scenarios[name],
+        device=timed.device[name],
         answers=timed.answers[name],
         scores=scores,
     )
