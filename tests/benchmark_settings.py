@@ -31,6 +31,7 @@ BENCHMARK: dict[str, Any] = {
         "pressure_share": 0.10,
         "steal_share": 0.01,
         "foreign_share": 0.05,
+        "power_cap_share": 0.25,
         "most_left_out_share": 0.5,
         "reruns": 0,
     },

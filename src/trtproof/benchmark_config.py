@@ -39,6 +39,9 @@ class DisturbanceConfig(Section, frozen=True):
     pressure_share: Fraction
     steal_share: Fraction
     foreign_share: Fraction
+    power_cap_share: Fraction
+    """How far a block's power-capped time may be from the same contender's other blocks."""
+
     most_left_out_share: Fraction
     reruns: NonNegative
     """How often a disturbed round is measured again, while the budget lasts."""

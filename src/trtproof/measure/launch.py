@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from trtproof.benchmark_config import BenchmarkConfig
+from trtproof.measure.gpu_state import GpuMonitor
 from trtproof.measure.link import Contender, WorkerLink
-from trtproof.measure.machine import MachineReader, read_state
+from trtproof.measure.machine import MachineReader, MachineState, read_state
 from trtproof.measure.schedule import AGAIN
 from trtproof.tensor import Feeds
 
@@ -27,7 +28,7 @@ class SessionInputs:
 
     `contenders` are in the order of the first round; `items` is one batch of all the samples that
     requests rotate over; `device` is the short hash of what everything runs on; `read_machine`
-    reads the machine's counters.
+    reads the host's counters, `gpu` those of the GPU where the run is on one.
     """
 
     contenders: Sequence[Contender]
@@ -35,6 +36,11 @@ class SessionInputs:
     config: BenchmarkConfig
     device: str
     read_machine: MachineReader = read_state
+    gpu: GpuMonitor | None = None
+
+    def read_state(self) -> MachineState:
+        """Return the state of the machine, and of the GPU, now."""
+        return replace(self.read_machine(), gpu=self.gpu.read() if self.gpu else None)
 
     @property
     def variants(self) -> list[Contender]:

@@ -73,7 +73,7 @@ class _ScenarioRunner:
         self._record = record
         self._clock = clock
         self._rule = make_rule(launcher.inputs.config.disturbance)
-        self._read_machine = launcher.inputs.read_machine
+        self._read_machine = launcher.inputs.read_state
 
     def run_throughput(self, config: ThroughputConfig) -> list[dict[str, Any]]:
         """Measure every contender under every load, in mirrored rounds, the reference twice."""
