@@ -42,6 +42,8 @@ BENCHMARK: dict[str, Any] = {
     "throughput": None,
     "sustained": None,
     "cold": None,
+    "energy": None,
+    "memory_ledger": False,
 }
 THROUGHPUT: dict[str, Any] = {
     "batches": [1, 2],
@@ -57,6 +59,13 @@ SUSTAINED: dict[str, Any] = {
     "block_seconds": 0.01,
 }
 COLD: dict[str, Any] = {"processes": 2}
+ENERGY: dict[str, Any] = {
+    "batches": [1],
+    "windows": 2,
+    "seconds": 0.02,
+    "load_seconds": 0.01,
+    "idle_seconds": 0.01,
+}
 
 
 def settings(**changes: Any) -> dict[str, Any]:

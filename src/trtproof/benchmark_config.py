@@ -72,6 +72,16 @@ class ColdConfig(Section, frozen=True):
     processes: Positive
 
 
+class EnergyConfig(Section, frozen=True):
+    """Windows of the GPU's energy counter, one contender at a time."""
+
+    batches: Annotated[list[Positive], Meta(min_length=1)]
+    windows: Positive
+    seconds: PositiveFloat
+    load_seconds: Annotated[float, Meta(ge=0)]
+    idle_seconds: PositiveFloat
+
+
 class BenchmarkConfig(Section, frozen=True):
     """Conf/benchmark: how much is measured, and of what."""
 
@@ -107,9 +117,12 @@ class BenchmarkConfig(Section, frozen=True):
     throughput: ThroughputConfig | None
     sustained: SustainedConfig | None
     cold: ColdConfig | None
+    energy: EnergyConfig | None
+    memory_ledger: bool
 
     @property
     def all_batches(self) -> list[int]:
         """Return every batch size that any scenario measures, ascending."""
-        scenarios = [item.batches for item in (self.throughput, self.sustained) if item]
+        owners = (self.throughput, self.sustained, self.energy)
+        scenarios = [item.batches for item in owners if item]
         return sorted({*self.batches, *(size for sizes in scenarios for size in sizes)})

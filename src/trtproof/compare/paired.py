@@ -57,7 +57,9 @@ class Setting:
 
 def latency_only(config: BenchmarkConfig) -> BenchmarkConfig:
     """Return the settings without the scenarios that a comparison does not run."""
-    return msgspec.structs.replace(config, throughput=None, sustained=None, cold=None)
+    return msgspec.structs.replace(
+        config, throughput=None, sustained=None, cold=None, energy=None, memory_ledger=False
+    )
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -72,6 +72,12 @@ class Launcher:
             items=self._items, names=list(self.inputs.items), timeout_s=OPEN_TIMEOUT_S
         )
         return {"worker": link.number, "contender": link.contender.name} | reply
+
+    @contextmanager
+    def open_all(self, contenders: Sequence[Contender]) -> Iterator[Links]:
+        """Yield workers with their plans open; they end with the block."""
+        with ExitStack() as stack:
+            yield self.start_open(contenders, stack)[0]
 
     def start_open(
         self, contenders: Sequence[Contender], stack: ExitStack
