@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from tests.benchmark_settings import benchmark_config
+from tests.cuda_backend import SIZED_BACKEND
 from tests.cuda_doubler import Doubler, make_feeds
 from tests.fake_cuda.gpu import current_machine, new_machine
 from tests.fake_cuda.runtime import make_runtime
 from tests.fake_machine.fake_nvml import FakeNvml, make_gpus
+from tests.fakes import TESTS
 from tests.fakes import make_feeds as make_items
 from tests.unit.test_gpu_state import Bench
 from tests.unit.test_session import contender, quiet
 
-from trtproof.backends.base import TellsMemory, run_once
+from trtproof.backends.base import RunOptions, TellsMemory, run_once
 from trtproof.backends.cuda.calls import MODULE
 from trtproof.backends.cuda.device import open_device
 from trtproof.backends.memory import MemoryLog
@@ -132,6 +135,27 @@ def test_each_variant_is_measured_alone_in_a_worker_of_its_own(
         assert note["peak_bytes"] == 1500 * MIB
         assert note["process_bytes"] == 1200 * MIB
         assert note["plan_bytes"] == (tmp_path / "a/engine.fake").stat().st_size
+
+
+def test_a_worker_tells_its_memory_moment_by_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = (TESTS / "fake_cuda/path", TESTS.parent, TESTS.parent / "src")
+    monkeypatch.setenv("PYTHONPATH", ":".join(map(str, places)))
+    sized = replace(
+        contender(tmp_path, "sized", weights_mib=512, work_mib=128),
+        backend=SIZED_BACKEND,
+        options=RunOptions(threads=1, device="cuda", pythonpath=(str(TESTS),)),
+    )
+    bench, config = Bench(make_gpus(1)[0]), benchmark_config(batches=[1])
+    inputs = SessionInputs([sized], make_items(4), config, "device", quiet, gpu=bench.monitor)
+    (note,) = measure_memory(Launcher(inputs, tmp_path))
+    sizes = {part["part"]: part["size_bytes"] for part in note["parts"]}
+    assert sizes["weights"] == 512 * MIB
+    assert 0 < sizes["io"] < MIB
+    assert sizes["activations"] == 128 * MIB
+    assert {figure["part"] for figure in note["told"]} == {"io", "io_pinned"}
+    assert note["host_peak_bytes"] > MIB
 
 
 @pytest.mark.parametrize("told", [True, False])
