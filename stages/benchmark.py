@@ -18,6 +18,7 @@ from trtproof.hardware import load_hardware
 from trtproof.measure.answers import ANSWERS_FILE, write_answers
 from trtproof.measure.clock import MonotonicClock
 from trtproof.measure.contenders import identify_device, line_up, take_items
+from trtproof.measure.gpu_state import watch_gpu
 from trtproof.measure.launch import Launcher, SessionInputs
 from trtproof.measure.lock import hold_device
 from trtproof.measure.run_record import Measured, make_all_samples, make_run_record
@@ -45,13 +46,14 @@ def main() -> None:
     allowed = inputs.keyed_files(None, data.load_config(), pythonpath)
     stage.guard_opens(allowed, setting="dataset.files", pythonpath=pythonpath)
     items = take_items(data.open_split("evaluation"), config)
-    plan = SessionInputs(lineup.contenders, items.feeds, config, device)
 
     with (
         artifacts.replace_folder(artifacts.BENCHMARK) as folder,
         tempfile.TemporaryDirectory(prefix="trtproof-") as temporary,
         hold_device(device, note=note),
+        watch_gpu(hardware) as gpu,
     ):
+        plan = SessionInputs(lineup.contenders, items.feeds, config, device, gpu=gpu)
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         launcher, clock = Launcher(plan, Path(temporary)), MonotonicClock()
         session = run_sessions(launcher, reference=reference, clock=clock)

@@ -31,6 +31,7 @@ BENCHMARK: dict[str, Any] = {
         "pressure_share": 0.10,
         "steal_share": 0.01,
         "foreign_share": 0.05,
+        "power_cap_share": 0.25,
         "most_left_out_share": 0.5,
         "reruns": 0,
     },
@@ -42,6 +43,8 @@ BENCHMARK: dict[str, Any] = {
     "sustained": None,
     "cold": None,
     "device": None,
+    "energy": None,
+    "memory_ledger": False,
 }
 THROUGHPUT: dict[str, Any] = {
     "batches": [1, 2],
@@ -62,6 +65,13 @@ DEVICE: dict[str, Any] = {
     "requests": 6,
     "seconds": 0.0,
     "parts_requests": 3,
+}
+ENERGY: dict[str, Any] = {
+    "batches": [1],
+    "windows": 2,
+    "seconds": 0.02,
+    "load_seconds": 0.01,
+    "idle_seconds": 0.01,
 }
 
 

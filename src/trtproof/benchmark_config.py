@@ -39,6 +39,9 @@ class DisturbanceConfig(Section, frozen=True):
     pressure_share: Fraction
     steal_share: Fraction
     foreign_share: Fraction
+    power_cap_share: Fraction
+    """How far a block's power-capped time may be from the same contender's other blocks."""
+
     most_left_out_share: Fraction
     reruns: NonNegative
     """How often a disturbed round is measured again, while the budget lasts."""
@@ -81,6 +84,16 @@ class DeviceConfig(Section, frozen=True):
     parts_requests: Positive
 
 
+class EnergyConfig(Section, frozen=True):
+    """Windows of the GPU's energy counter, one contender at a time."""
+
+    batches: Annotated[list[Positive], Meta(min_length=1)]
+    windows: Positive
+    seconds: PositiveFloat
+    load_seconds: Annotated[float, Meta(ge=0)]
+    idle_seconds: PositiveFloat
+
+
 class BenchmarkConfig(Section, frozen=True):
     """Conf/benchmark: how much is measured, and of what."""
 
@@ -117,9 +130,12 @@ class BenchmarkConfig(Section, frozen=True):
     sustained: SustainedConfig | None
     cold: ColdConfig | None
     device: DeviceConfig | None
+    energy: EnergyConfig | None
+    memory_ledger: bool
 
     @property
     def all_batches(self) -> list[int]:
         """Return every batch size that any scenario measures, ascending."""
-        scenarios = [item.batches for item in (self.throughput, self.sustained) if item]
+        owners = (self.throughput, self.sustained, self.energy)
+        scenarios = [item.batches for item in owners if item]
         return sorted({*self.batches, *(size for sizes in scenarios for size in sizes)})

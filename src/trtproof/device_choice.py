@@ -7,6 +7,7 @@ import os
 from trtproof import probing_gpu
 from trtproof.errors import HardwareError
 from trtproof.hardware import Hardware
+from trtproof.nvml import ask, open_nvml
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
@@ -34,10 +35,10 @@ def use_device(hardware: Hardware) -> None:
 
 def find_uuid(short_uuid: str) -> str | None:
     """Return the UUID of the visible GPU that the probe recorded under this hash."""
-    with probing_gpu.open_nvml() as nvml:
+    with open_nvml() as nvml:
         if nvml is None:
             return None
-        count = probing_gpu.ask(nvml.nvmlDeviceGetCount)
+        count = ask(nvml.nvmlDeviceGetCount)
         numbers = probing_gpu.visible_numbers(nvml, count)
         found = [probing_gpu.read_gpu(nvml, number) for number in numbers]
     return next((gpu.uuid for gpu in found if gpu.short_uuid == short_uuid), None)

@@ -1,26 +1,23 @@
-"""Which NVIDIA GPU this machine has, asked through NVML: the only module that imports pynvml.
+"""Which NVIDIA GPU this machine has, asked through NVML (trtproof.nvml).
 
 No GPU is a fact. A GPU that is there but does not answer is an error, never a CPU run.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from trtproof import distributions
 from trtproof.errors import HardwareError
+from trtproof.nvml import ask, ask_optional, hash_uuid, open_nvml
 
 BYTES_PER_GIB: Final = 1024**3
 MILLIWATTS_PER_WATT: Final = 1000
-SMI: Final = "check that `nvidia-smi` works"
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Gpu:
     @property
     def short_uuid(self) -> str:
         """Return 16 hex digits that identify the device without naming it."""
-        return hashlib.sha256(self.uuid.encode()).hexdigest()[:16]
+        return hash_uuid(self.uuid)
 
 
 def find_gpu(index: int) -> Gpu | None:
@@ -70,73 +67,6 @@ def find_gpu(index: int) -> Gpu | None:
                 "correct it in conf/target/ (the first is 0) or in CUDA_VISIBLE_DEVICES"
             )
         return read_gpu(nvml, numbers[index])
-
-
-@contextmanager
-def open_nvml() -> Iterator[ModuleType | None]:
-    """Yield the initialised NVML, or None where there is neither a GPU nor a driver.
-
-    Raises:
-        HardwareError: a driver is here but NVML cannot start.
-    """
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded) as error:
-        if has_device_nodes():
-            raise HardwareError(
-                f"this machine has an NVIDIA GPU, but its driver does not answer ({error}); "
-                "install the driver or load it, or choose `target=cpu`"
-            ) from None
-        yield None
-        return
-    except pynvml.NVMLError as error:
-        raise HardwareError(
-            f"NVML does not start ({error}); {SMI}, or choose `target=cpu`"
-        ) from None
-    try:
-        yield pynvml
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def has_device_nodes() -> bool:
-    """Say whether the kernel shows a GPU's device files."""
-    return any(re.fullmatch(r"nvidia\d+", path.name) for path in Path("/dev").glob("nvidia*"))
-
-
-def ask(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what NVML answers.
-
-    Raises:
-        HardwareError: it fails; a GPU that does not answer cannot be measured.
-    """
-    import pynvml
-
-    try:
-        return call(*arguments)
-    except pynvml.NVMLError as error:
-        name = getattr(call, "__name__", "NVML")
-        raise HardwareError(f"the GPU does not answer {name} ({error}); {SMI}") from None
-
-
-def ask_optional(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what NVML answers; None where this GPU or driver has no such thing."""
-    import pynvml
-
-    missing = (
-        pynvml.NVMLError_NotSupported,
-        pynvml.NVMLError_FunctionNotFound,
-        pynvml.NVMLError_NoPermission,
-    )
-    try:
-        return call(*arguments)
-    except missing:
-        return None
-    except pynvml.NVMLError as error:
-        name = getattr(call, "__name__", "NVML")
-        raise HardwareError(f"the GPU does not answer {name} ({error}); {SMI}") from None
 
 
 def visible_numbers(nvml: ModuleType, count: int) -> list[int]:

@@ -190,6 +190,7 @@ def _timed_batches(config: BenchmarkConfig) -> Iterator[tuple[str, int]]:
         ("benchmark", config),
         ("benchmark.throughput", config.throughput),
         ("benchmark.sustained", config.sustained),
+        ("benchmark.energy", config.energy),
     ):
         for size in owner.batches if owner else ():
             yield f"{name}.batches", size
@@ -254,9 +255,10 @@ def check_rounds(params: Params) -> None:
 def check_repeats(params: Params) -> None:
     """Refuse a list that names something twice: it would be measured or scored twice."""
     lists = [("evaluate.scorers", params.evaluate.scorers)]
-    for key in ("benchmark.batches", "benchmark.throughput.batches", "benchmark.sustained.batches"):
-        sizes = [str(size) for name, size in _timed_batches(params.benchmark) if name == key]
-        lists.append((key, sizes))
+    batches: dict[str, list[str]] = {}
+    for key, size in _timed_batches(params.benchmark):
+        batches.setdefault(key, []).append(str(size))
+    lists += batches.items()
     throughput = params.benchmark.throughput
     streams = [str(count) for count in throughput.streams] if throughput else []
     for key, values in (*lists, ("benchmark.throughput.streams", streams)):

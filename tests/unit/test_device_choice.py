@@ -51,7 +51,7 @@ def test_the_uuid_is_found_by_its_hash_among_those_that_cuda_may_use(
     monkeypatch.undo()
     monkeypatch.setattr(probing_gpu, "visible_numbers", lambda nvml, count: [2, 0])
     monkeypatch.setattr(probing_gpu, "read_gpu", lambda nvml, number: GPUS[number])
-    monkeypatch.setattr(probing_gpu, "ask", lambda call, *arguments: len(GPUS))
+    monkeypatch.setattr(device_choice, "ask", lambda call, *arguments: len(GPUS))
 
     class Nvml:
         nvmlDeviceGetCount = None  # noqa: N815 - NVML's own name
@@ -61,6 +61,6 @@ def test_the_uuid_is_found_by_its_hash_among_those_that_cuda_may_use(
 
         def __exit__(self, *error: object) -> None: ...
 
-    monkeypatch.setattr(probing_gpu, "open_nvml", Nvml)
+    monkeypatch.setattr(device_choice, "open_nvml", Nvml)
     assert device_choice.find_uuid(GPUS[0].short_uuid) == "GPU-0"
     assert device_choice.find_uuid(GPUS[1].short_uuid) is None

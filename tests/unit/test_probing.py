@@ -2,14 +2,15 @@ import json
 import re
 import subprocess
 import sys
-from types import SimpleNamespace
 from typing import Any
 
 import pynvml
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fake_machine.fake_nvml import FakeNvml, make_error, make_gpus
 
+import trtproof.nvml
 from trtproof import (
     artifacts,
     distributions,
@@ -42,44 +43,6 @@ CPU part\t: 0xd40
 VERSIONS = {"torch": "2.13.0+cu130", "onnxruntime-gpu": "1.31.1"}
 
 
-class FakeNvml:
-    """One H200, answering as NVML does; `failing` calls raise the given error."""
-
-    NVML_CLOCK_SM = pynvml.NVML_CLOCK_SM
-    NVML_CLOCK_MEM = pynvml.NVML_CLOCK_MEM
-    NVML_COMPUTEMODE_EXCLUSIVE_PROCESS = pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS
-    NVML_COMPUTEMODE_PROHIBITED = pynvml.NVML_COMPUTEMODE_PROHIBITED
-
-    def __init__(self, count: int = 1, **answers: Any) -> None:
-        self.count = count
-        self.answers: dict[str, Any] = {
-            "nvmlDeviceGetComputeMode": 0,
-            "nvmlDeviceGetCudaComputeCapability": (9, 0),
-            "nvmlDeviceGetName": "NVIDIA H200",
-            "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=150_754_820_096),
-            "nvmlDeviceGetPowerManagementLimit": 700_000,
-            "nvmlDeviceGetEccMode": (1, 1),
-            "nvmlSystemGetDriverVersion": "580.95.05",
-            "nvmlDeviceGetMaxClockInfo": 1980,
-        } | answers
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any) -> Any:
-            if name == "nvmlDeviceGetCount":
-                return self.count
-            if name == "nvmlDeviceGetHandleByIndex":
-                return arguments[0]
-            if name == "nvmlDeviceGetUUID":
-                return f"GPU-{arguments[0]}fe4c1d0"
-            answer = self.answers[name]
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        call.__name__ = name
-        return call
-
-
 class Machine:
     """The machine that the probe sees, changed by a test before it asks."""
 
@@ -94,18 +57,14 @@ class Machine:
         self.put_nvml(None)
 
     def put_nvml(self, nvml: FakeNvml | None, error: Exception | None = None) -> None:
-        def start() -> None:
-            if error:
-                raise error
-            if nvml is None:
-                raise pynvml.NVMLError_LibraryNotFound
+        placed = nvml or FakeNvml()
+        placed.start_error = error or (None if nvml else pynvml.NVMLError_LibraryNotFound())
+        self.patch.setitem(sys.modules, "pynvml", placed)
+        self.patch.setattr(trtproof.nvml, "has_device_nodes", lambda: False)
 
-        self.patch.setattr(pynvml, "nvmlInit", start)
-        self.patch.setattr(pynvml, "nvmlShutdown", lambda: None)
-        self.patch.setattr(probing_gpu, "has_device_nodes", lambda: False)
-        for name in dir(pynvml):
-            if nvml is not None and name.startswith(("nvmlDevice", "nvmlSystem")):
-                self.patch.setattr(pynvml, name, getattr(nvml, name))
+
+def host(count: int = 1, **facts: Any) -> FakeNvml:
+    return FakeNvml(*make_gpus(count, **facts))
 
 
 @pytest.fixture
@@ -115,11 +74,6 @@ def machine(monkeypatch) -> Machine:
 
 def target(device: Any = "auto", gpu_index: int = 0, require: tuple[str, ...] = ()) -> TargetConfig:
     return TargetConfig(device=device, gpu_index=gpu_index, require=list(require))
-
-
-def error(number: int) -> Exception:
-    found: Exception = pynvml.NVMLError(number)
-    return found
 
 
 def test_a_cpu_is_named_with_the_instruction_sets_that_matter(machine):
@@ -150,7 +104,7 @@ def test_an_arm_cpu_is_named_by_its_part_number(machine):
 
 
 def test_a_gpu_is_described_apart_from_what_decides_timings(machine):
-    machine.put_nvml(FakeNvml())
+    machine.put_nvml(host())
     machine.versions |= {
         "nvidia-cuda-runtime": "13.0.96",
         "tensorrt-cu13-bindings": "10.16.1.11",
@@ -178,7 +132,7 @@ def test_a_gpu_is_described_apart_from_what_decides_timings(machine):
 
 
 def test_a_cpu_target_on_a_gpu_host_is_a_cpu_run(machine):
-    machine.put_nvml(FakeNvml())
+    machine.put_nvml(host())
     machine.versions["tensorrt-cu13-bindings"] = "10.16.1.11"
     found = probing.probe(target("cpu"))
     assert found.slug.startswith("cpu-")
@@ -194,12 +148,12 @@ def test_the_cuda_runtime_is_told_by_torch_where_it_has_no_package(machine):
 
 
 def test_a_fact_that_a_gpu_does_not_have_is_left_out(machine):
-    machine.put_nvml(FakeNvml(nvmlDeviceGetEccMode=error(pynvml.NVML_ERROR_NOT_SUPPORTED)))
+    machine.put_nvml(host(refuses={"nvmlDeviceGetEccMode"}))
     assert "ecc" not in probing.probe(target()).bench
 
 
 def test_the_facts_are_json_without_dots_in_the_slug(machine):
-    machine.put_nvml(FakeNvml(nvmlDeviceGetName="NVIDIA GeForce RTX 4090 D (v1.5)"))
+    machine.put_nvml(host(name="NVIDIA GeForce RTX 4090 D (v1.5)"))
     found = probing.probe(target())
     assert found.slug == "nvidia-geforce-rtx-4090-d-v1-5-sm90"
     assert json.loads(artifacts.to_json(found.to_json()))["slug"] == found.slug
@@ -209,28 +163,28 @@ def test_the_facts_are_json_without_dots_in_the_slug(machine):
     "call", ["nvmlDeviceGetMemoryInfo", "nvmlDeviceGetName", "nvmlSystemGetDriverVersion"]
 )
 def test_a_gpu_that_does_not_answer_is_an_error_and_never_the_cpu(machine, call):
-    machine.put_nvml(FakeNvml(1, **{call: error(pynvml.NVML_ERROR_GPU_IS_LOST)}))
+    machine.put_nvml(host(broken={call: pynvml.NVML_ERROR_GPU_IS_LOST}))
     with pytest.raises(HardwareError, match=rf"does not answer {call}.*nvidia-smi"):
         probing.probe(target())
 
 
 def test_nvml_that_does_not_start_is_an_error(machine):
-    machine.put_nvml(None, error(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH))
+    machine.put_nvml(None, make_error(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH))
     with pytest.raises(HardwareError, match="NVML does not start"):
         probing.probe(target())
 
 
 def test_a_gpu_without_its_driver_is_an_error(machine, monkeypatch):
-    machine.put_nvml(None, error(pynvml.NVML_ERROR_DRIVER_NOT_LOADED))
+    machine.put_nvml(None, make_error(pynvml.NVML_ERROR_DRIVER_NOT_LOADED))
     assert probing.choose_device(target()) is None
-    monkeypatch.setattr(probing_gpu, "has_device_nodes", lambda: True)
+    monkeypatch.setattr(trtproof.nvml, "has_device_nodes", lambda: True)
     with pytest.raises(HardwareError, match="its driver does not answer"):
         probing.choose_device(target())
 
 
 @pytest.mark.parametrize(("mode", "name"), [(3, "EXCLUSIVE_PROCESS"), (2, "PROHIBITED")])
 def test_an_exclusive_gpu_is_refused_with_the_repair(machine, mode, name):
-    machine.put_nvml(FakeNvml(nvmlDeviceGetComputeMode=mode))
+    machine.put_nvml(host(compute_mode=mode))
     with pytest.raises(HardwareError, match=rf"{name}.*nvidia-smi -i 0 -c DEFAULT"):
         probing.probe(target())
 
@@ -241,7 +195,7 @@ def test_a_cuda_target_without_a_gpu_is_an_error(machine):
 
 
 def test_the_gpu_is_chosen_by_its_index(machine):
-    machine.put_nvml(FakeNvml(count=2))
+    machine.put_nvml(host(2))
     first, second = (probing_gpu.find_gpu(index) for index in (0, 1))
     assert first is not None
     assert second is not None
@@ -255,14 +209,16 @@ def test_the_gpu_is_chosen_by_its_index(machine):
     [("1", [1]), ("1,0", [1, 0]), ("GPU-1fe4", [1]), ("0,9,1", [0]), (" 1 , 0", [1, 0])],
 )
 def test_visible_devices_choose_and_order_the_gpus(machine, monkeypatch, visible, numbers):
-    nvml: Any = FakeNvml(count=2)
+    nvml: Any = host(2)
+    nvml.nvmlInit()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert probing_gpu.visible_numbers(nvml, 2) == numbers
 
 
 def test_numbers_of_different_gpus_need_one_order(machine, monkeypatch):
-    nvml: Any = FakeNvml(count=2)
-    nvml.nvmlDeviceGetName = ["NVIDIA T4", "NVIDIA H200"].__getitem__
+    nvml: Any = host(2)
+    nvml.nvmlInit()
+    nvml.gpus[0].name = "NVIDIA T4"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with pytest.raises(HardwareError, match="CUDA_DEVICE_ORDER=PCI_BUS_ID"):
         probing_gpu.visible_numbers(nvml, 2)
@@ -272,7 +228,7 @@ def test_numbers_of_different_gpus_need_one_order(machine, monkeypatch):
 
 @pytest.mark.parametrize("visible", ["", "-1", "7"])
 def test_a_hidden_gpu_is_an_error_and_never_the_cpu(machine, monkeypatch, visible):
-    machine.put_nvml(FakeNvml())
+    machine.put_nvml(host())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     with pytest.raises(HardwareError, match=r"hides every one.*target=cpu"):
         probing.probe(target())
@@ -293,7 +249,7 @@ def test_both_builds_of_onnx_runtime_are_refused_with_the_repair(machine):
     ],
 )
 def test_a_build_that_cannot_use_the_gpu_is_an_error(machine, versions, message):
-    machine.put_nvml(FakeNvml())
+    machine.put_nvml(host())
     machine.versions.clear()
     machine.versions |= versions
     with pytest.raises(HardwareError, match=message):
@@ -301,7 +257,7 @@ def test_a_build_that_cannot_use_the_gpu_is_an_error(machine, versions, message)
 
 
 def test_a_required_backend_that_is_missing_is_an_error(machine):
-    machine.put_nvml(FakeNvml())
+    machine.put_nvml(host())
     with pytest.raises(
         HardwareError, match=r"target\.require lists tensorrt.*trtproof\[tensorrt\]"
     ):
@@ -361,7 +317,7 @@ def test_a_driver_is_a_fact_only_where_it_is_too_old(driver, cuda, needs):
 
 
 def test_the_driver_is_held_against_what_the_packages_are_built_for(machine):
-    machine.put_nvml(FakeNvml(nvmlSystemGetDriverVersion="550.54.15"))
+    machine.put_nvml(FakeNvml(*make_gpus(1), driver="550.54.15"))
     machine.versions |= {"torch": "2.13.0", "tensorrt-cu13-bindings": "11.4.0.106"}
     facts = probing.probe(target()).engine["tensorrt"]
     assert facts["cuda"] == "13"

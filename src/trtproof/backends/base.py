@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from trtproof.reason import Reason
 from trtproof.tensor import Feeds, Signature
@@ -92,6 +92,28 @@ class PartTimes:
     device_ns: int | None = None
     d2h_ns: int | None = None
     enqueue_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class MemoryFigure:
+    """What an engine or a runner says of memory on the device that it knows of.
+
+    `part` is one of weights, activations, io (buffers of requests), allocated, reserved (of a
+    library's allocator, its largest so far); `source` names the call that told it.
+    """
+
+    part: str
+    size_bytes: int
+    source: str
+
+
+@runtime_checkable
+class TellsMemory(Protocol):
+    """An engine or a runner that knows of parts of its memory; those on a CPU need not."""
+
+    def memory(self) -> Sequence[MemoryFigure]:
+        """Return what is known now."""
+        ...
 
 
 class Runner(Protocol):

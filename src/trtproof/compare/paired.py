@@ -23,6 +23,7 @@ from trtproof.hardware import Hardware
 from trtproof.measure.clock import MonotonicClock
 from trtproof.measure.contenders import enter_plan, identify_device
 from trtproof.measure.disturbed import Selection
+from trtproof.measure.gpu_state import watch_gpu
 from trtproof.measure.launch import Launcher, SessionInputs
 from trtproof.measure.link import Contender
 from trtproof.measure.lock import hold_device
@@ -56,7 +57,9 @@ class Setting:
 
 def latency_only(config: BenchmarkConfig) -> BenchmarkConfig:
     """Return the settings without the scenarios that a comparison does not run."""
-    return msgspec.structs.replace(config, throughput=None, sustained=None, cold=None)
+    return msgspec.structs.replace(
+        config, throughput=None, sustained=None, cold=None, energy=None, memory_ledger=False
+    )
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,12 @@ def run_pairs(
         BackendError: a worker fails, or a plan answers otherwise at a batch than one by one.
     """
     device = identify_device(setting.hardware)
-    inputs = SessionInputs(lineup.contenders, items, setting.config, device)
     with (
         tempfile.TemporaryDirectory(prefix="trtproof-") as folder,
         hold_device(device, note=note),
+        watch_gpu(setting.hardware) as gpu,
     ):
+        inputs = SessionInputs(lineup.contenders, items, setting.config, device, gpu=gpu)
         record = run_sessions(
             Launcher(inputs, Path(folder)),
             reference=f"{lineup.control}{BASE}",

@@ -13,7 +13,8 @@ from typing import Final
 from trtproof import __version__, distributions, probing_tensorrt
 from trtproof.doctor.base import Finding, failed, ok, skipped
 from trtproof.errors import HardwareError
-from trtproof.probing_gpu import cuda_version, find_gpu, open_nvml
+from trtproof.nvml import open_nvml
+from trtproof.probing_gpu import cuda_version, find_gpu
 
 PACKAGES: Final = (
     "numpy",

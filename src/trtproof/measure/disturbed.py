@@ -18,6 +18,7 @@ class Cause(StrEnum):
     STEAL = "the hypervisor took processor time away"
     THROTTLED = "the hardware slowed itself down (heat or power brake)"
     FOREIGN = "other processes used the device"
+    POWER_CAP = "a power cap held a block back unlike the others of its contender"
 
 
 @dataclass(frozen=True)

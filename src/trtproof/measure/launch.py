@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.cores import usable_cores
+from trtproof.measure.gpu_state import GpuMonitor
 from trtproof.measure.link import Contender, WorkerLink
-from trtproof.measure.machine import MachineReader, read_state
+from trtproof.measure.machine import MachineReader, MachineState, read_state
 from trtproof.measure.schedule import AGAIN
 from trtproof.tensor import Feeds
 
@@ -29,7 +30,7 @@ class SessionInputs:
 
     `contenders` are in the order of the first round; `items` is one batch of all the samples that
     requests rotate over; `device` is the short hash of what everything runs on; `read_machine`
-    reads the machine's counters.
+    reads the host's counters, `gpu` those of the GPU where the run is on one.
     """
 
     contenders: Sequence[Contender]
@@ -37,6 +38,11 @@ class SessionInputs:
     config: BenchmarkConfig
     device: str
     read_machine: MachineReader = read_state
+    gpu: GpuMonitor | None = None
+
+    def read_state(self) -> MachineState:
+        """Return the state of the machine, and of the GPU, now."""
+        return replace(self.read_machine(), gpu=self.gpu.read() if self.gpu else None)
 
     @property
     def variants(self) -> list[Contender]:
@@ -68,6 +74,12 @@ class Launcher:
             items=self._items, names=list(self.inputs.items), timeout_s=OPEN_TIMEOUT_S
         )
         return {"worker": link.number, "contender": link.contender.name} | reply
+
+    @contextmanager
+    def open_all(self, contenders: Sequence[Contender]) -> Iterator[Links]:
+        """Yield workers with their plans open; they end with the block."""
+        with ExitStack() as stack:
+            yield self.start_open(contenders, stack)[0]
 
     def start_open(
         self, contenders: Sequence[Contender], stack: ExitStack

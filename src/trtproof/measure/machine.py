@@ -6,7 +6,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import psutil
 from trtproof.cores import usable_cores
 from trtproof.measure.clock import MonotonicClock
 from trtproof.measure.disturbed import RoundEvidence
+from trtproof.measure.gpu_state import GpuReading, compare_readings
 
 SPEED_VARIABLES: Final = (
     "CUDA_LAUNCH_BLOCKING",
@@ -49,7 +50,7 @@ class MachineState:
     total that the hypervisor took away, `total_ticks` the time of all processors, idle included;
     they only grow, so that a round is a difference. `frequency_mhz` is the cores' median.
     `busy_ns` is the time that the `cores_count` usable cores worked for anybody, `own_ns` the
-    processor time of this process and of all below it.
+    processor time of this process and of all below it. `gpu` is the GPU that is measured.
     """
 
     at_ns: int
@@ -61,10 +62,11 @@ class MachineState:
     busy_ns: int | None = None
     own_ns: int | None = None
     cores_count: int | None = None
+    gpu: GpuReading | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        return asdict(self)
+        return asdict(replace(self, gpu=None)) | {"gpu": self.gpu.to_json() if self.gpu else None}
 
 
 MachineReader = Callable[[], MachineState]
@@ -91,6 +93,7 @@ def read_state(proc: Path = Path("/proc")) -> MachineState:
 
 def compare_states(before: MachineState, after: MachineState) -> RoundEvidence:
     """Return what the counters say of the time between two readings; nothing if none passed."""
+    gpu = compare_readings(before.gpu, after.gpu) if before.gpu and after.gpu else None
     return RoundEvidence(
         pressure_share=_share(
             _growth(before.pressure_us, after.pressure_us), (after.at_ns - before.at_ns) / NS_PER_US
@@ -99,7 +102,8 @@ def compare_states(before: MachineState, after: MachineState) -> RoundEvidence:
             _growth(before.steal_ticks, after.steal_ticks),
             _growth(before.total_ticks, after.total_ticks),
         ),
-        foreign_share=_find_foreign(before, after),
+        throttled_ns=gpu.fault_ns if gpu else None,
+        foreign_share=gpu.others_share if gpu else _find_foreign(before, after),
     )
 
 

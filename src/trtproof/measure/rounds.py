@@ -17,10 +17,12 @@ from trtproof.measure.disturbed import (
     choose_rounds,
     find_causes,
 )
+from trtproof.measure.gpu_state import compare_readings
 from trtproof.measure.launch import Launcher, Links
 from trtproof.measure.link import WorkerLink
 from trtproof.measure.loop import first_is_slow
 from trtproof.measure.machine import MachineState, compare_states
+from trtproof.measure.power_cap import find_unlike_rounds
 from trtproof.measure.samples import Block
 from trtproof.measure.schedule import RoundPlace, Turn, list_turns, order_round
 from trtproof.tensor import Feeds
@@ -59,8 +61,16 @@ class RoundRecord:
             "before": self.before.to_json(),
             "after": self.after.to_json(),
             "evidence": asdict(compare_states(self.before, self.after)),
+            "gpu": describe_gpu(self.before, self.after),
             "causes": [cause.name.lower() for cause in self.causes],
         }
+
+
+def describe_gpu(before: MachineState, after: MachineState) -> dict[str, Any] | None:
+    """Return the GPU between two readings; None for a run on the CPU."""
+    if before.gpu is None or after.gpu is None:
+        return None
+    return compare_readings(before.gpu, after.gpu).to_json()
 
 
 @dataclass
@@ -87,8 +97,15 @@ class SessionRecord:
 
     def select(self, config: DisturbanceConfig) -> Selection:
         """Return which rounds count."""
-        causes = {item.place.round: item.causes for item in self.rounds}
+        causes = self.find_causes(config)
         return choose_rounds(list(causes), causes, make_rule(config))
+
+    def find_causes(self, config: DisturbanceConfig) -> dict[int, tuple[Cause, ...]]:
+        """Return what disturbed each round, by itself or beside the other rounds."""
+        causes = {item.place.round: item.causes for item in self.rounds}
+        for number in find_unlike_rounds(self.block_notes, config.power_cap_share):
+            causes[number] = (*causes[number], Cause.POWER_CAP)
+        return causes
 
 
 def make_rule(config: DisturbanceConfig) -> DisturbanceRule:
@@ -156,7 +173,8 @@ class RoundRunner:
         mine = [item for item in self._record.rounds if item.place.session == session]
         for _ in range(self._config.disturbance.reruns):
             again: list[RoundRecord] = []
-            for tried in (item for item in mine if item.causes):
+            causes = self._record.find_causes(self._config.disturbance)
+            for tried in (item for item in mine if causes[item.place.round]):
                 if not self._has_time(self._record.rounds[-1].elapsed_ns):
                     return
                 slot = tried.place.slot
@@ -183,7 +201,7 @@ class RoundRunner:
 
     def _run_round(self, session: int, slot: int, *, repeats: int | None) -> RoundRecord:
         place = RoundPlace(session=session, round=len(self._record.rounds), slot=slot)
-        read_machine, clock = self._launcher.inputs.read_machine, self._budget.clock
+        read_machine, clock = self._launcher.inputs.read_state, self._budget.clock
         before, begun_ns = read_machine(), clock.now_ns()
         for turn in list_turns(list(self._links), self._config.batches, place):
             self._run_turn(turn, self._links[turn.contender])
@@ -196,6 +214,8 @@ class RoundRunner:
 
     def _run_turn(self, turn: Turn, link: WorkerLink) -> None:
         out = self._launcher.folder / f"block-{link.number}.npy"
+        gpu = self._launcher.inputs.gpu
+        before = gpu.read() if gpu else None
         reply = link.ask(
             "run_block",
             timeout_s=max(LEAST_TIMEOUT_S, SLOWNESS * self._plan.expected_s),
@@ -203,6 +223,8 @@ class RoundRunner:
             rule=asdict(self._rule),
             out=str(out),
         )
+        if gpu and before:
+            reply["gpu"] = compare_readings(before, gpu.read()).to_json()
         rows = np.load(out, allow_pickle=False)
         device = self._launcher.inputs.device
         self._record.blocks.append(Block(turn=turn, worker=link.number, device=device, rows=rows))

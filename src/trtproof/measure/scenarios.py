@@ -20,6 +20,7 @@ from trtproof.measure.budget import FEWEST_REQUESTS
 from trtproof.measure.clock import Clock
 from trtproof.measure.device_rounds import run_device_rounds
 from trtproof.measure.disturbed import Cause, RoundEvidence, find_causes
+from trtproof.measure.energy import measure_energy
 from trtproof.measure.launch import OPEN_TIMEOUT_S, Launcher
 from trtproof.measure.link import Contender, WorkerLink
 from trtproof.measure.load_passes import (
@@ -32,8 +33,9 @@ from trtproof.measure.load_passes import (
 )
 from trtproof.measure.loop import BlockRule, WarmupRule
 from trtproof.measure.machine import compare_states
+from trtproof.measure.memory_ledger import measure_memory
 from trtproof.measure.rounds import SLOWNESS, make_rule
-from trtproof.measure.samples import COLD, SUSTAINED, THROUGHPUT, Block
+from trtproof.measure.samples import COLD, ENERGY, MEMORY, SUSTAINED, THROUGHPUT, Block
 from trtproof.measure.schedule import Turn, order_round
 from trtproof.measure.streams import StreamRule
 from trtproof.tensor import Array, Feeds
@@ -73,6 +75,10 @@ def run_scenarios(
         record.notes[THROUGHPUT] = runner.run_throughput(config.throughput)
     if config.cold:
         record.notes[COLD] = runner.run_cold(config.cold)
+    if config.memory_ledger:
+        record.notes[MEMORY] = measure_memory(launcher)
+    if config.energy:
+        record.notes[ENERGY] = measure_energy(launcher, config.energy)
     if config.sustained:
         record.notes[SUSTAINED] = runner.run_sustained(config.sustained)
     return record
@@ -86,7 +92,7 @@ class _ScenarioRunner:
         self._record = record
         self._clock = clock
         self._rule = make_rule(launcher.inputs.config.disturbance)
-        self._read_machine = launcher.inputs.read_machine
+        self._read_machine = launcher.inputs.read_state
 
     def run_throughput(self, config: ThroughputConfig) -> list[dict[str, Any]]:
         """Measure every contender under every load, in mirrored rounds, the reference twice."""

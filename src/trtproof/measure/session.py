@@ -66,7 +66,7 @@ class _Run:
         self._launcher = launcher
         self._config = launcher.inputs.config
         self._clock = clock
-        self.record.start = launcher.inputs.read_machine()
+        self.record.start = launcher.inputs.read_state()
         say_if_busy(self.record.start)
         self.record.evaluated = collect_evaluated(launcher)
         self._deadline_ns = clock.now_ns() + int(self._config.max_minutes * 60e9)

@@ -23,7 +23,8 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from trtproof.backends.base import Backend, Engine, Runner, RunOptions, run_once
+from trtproof.backends.base import Backend, Engine, Runner, RunOptions, TellsMemory, run_once
+from trtproof.backends.memory import MemoryLog
 from trtproof.cores import usable_cores
 from trtproof.errors import PipelineError
 from trtproof.measure.clock import Clock, MonotonicClock, ProcessCpuClock, ThreadCpuClock
@@ -57,6 +58,7 @@ class Worker:
         self._runner: Runner | None = None
         self._items: list[Feeds] = []
         self._loops: dict[int, Loop] = {}
+        self._memory = MemoryLog()
 
     def open(
         self,
@@ -78,6 +80,7 @@ class Worker:
             loaded: Backend = load_object(backend)
             context = loaded.open(Path(folder), plan, run_options)
             self._engine = self._stack.enter_context(context)
+            self._memory.mark("loaded")
             self._runner = self._add_runner(0)
         opened_ns = self._clock.now_ns() - started
         self._items = _load_items(Path(items), names)
@@ -161,6 +164,22 @@ class Worker:
         with Path(out).open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         return {"names": names, "requests_count": len(self._items)}
+
+    def open_context(self, *, device: str) -> dict[str, Any]:
+        """Make the device's context before anything else of this process uses it."""
+        self._memory.begin(device)
+        return {}
+
+    def tell_memory(self) -> dict[str, Any]:
+        """Return the memory in use at each moment, and what engine and runner know of it."""
+        self._memory.mark("warm")
+        known: list[object] = [self._engine, self._runner]
+        tellers = [item for item in known if isinstance(item, TellsMemory)]
+        return {
+            "used_bytes": self._memory.used_bytes,
+            "told": [asdict(figure) for teller in tellers for figure in teller.memory()],
+            "peak_rss_bytes": peak_rss_bytes(),
+        }
 
     def time_harness(self, *, rule: Mapping[str, Any]) -> dict[str, Any]:
         """Time requests that do nothing: the harness's own share of every sample."""

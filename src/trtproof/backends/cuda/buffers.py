@@ -45,6 +45,13 @@ class TensorBuffer:
         """Return the device side."""
         return self._memory
 
+    @property
+    def held_bytes(self) -> tuple[int, int]:
+        """Return how much memory the tensor holds: on the device, and pinned on the host."""
+        sides = (self._memory, self._pinned)
+        device, pinned = (side.size_bytes if side is not None else 0 for side in sides)
+        return device, pinned
+
     def resize(self, shape: Iterable[int]) -> None:
         """Give the tensor a shape; memory is kept where it is large enough, as are addresses."""
         extents = tuple(int(extent) for extent in shape)

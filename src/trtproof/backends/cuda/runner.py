@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from trtproof.backends.base import PartTimes
+from trtproof.backends.base import MemoryFigure, PartTimes
 from trtproof.backends.cuda.buffers import Slot, TensorBuffer
 from trtproof.backends.cuda.device import Device
 from trtproof.backends.cuda.graphs import capture, compare_replay
@@ -201,6 +201,19 @@ class CudaRunner(ABC):
             d2h_ns=marks[AFTER_DOWNLOAD].nanoseconds_since(marks[BEFORE_DOWNLOAD]),
             enqueue_ns=launch.enqueue_ns,
         )
+
+    def memory(self) -> list[MemoryFigure]:
+        """Return what the buffers of requests hold, in both slots together."""
+        held = [
+            buffer.held_bytes
+            for slot in self._slots
+            for buffer in (*slot.inputs.values(), *slot.outputs.values())
+        ]
+        device, pinned = sum(pair[0] for pair in held), sum(pair[1] for pair in held)
+        return [
+            MemoryFigure("io", device, "cudaMalloc of ours"),
+            MemoryFigure("io_pinned", pinned, "cudaHostAlloc of ours"),
+        ]
 
     def close(self) -> None:
         """Give everything back: graphs, what infers, then memory, events and the stream."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from trtproof.backends.base import RunOptions
+from trtproof.backends.base import MemoryFigure, RunOptions
 from trtproof.backends.cuda.device import WAITING, Device, open_device
 from trtproof.backends.cuda.runner import Tensors
 from trtproof.backends.host import load_signature
@@ -89,6 +89,18 @@ class TensorRtEngine:
         made = TensorRtRunner(self._loaded)
         self._runners.append(made)
         return made
+
+    def memory(self) -> list[MemoryFigure]:
+        """Return what TensorRT says of its weights and of the memory that one context works in."""
+        known = {
+            "weights": ("weights_bytes", "TensorRT, EngineStat.TOTAL_WEIGHTS_SIZE"),
+            "activations": ("activations_bytes", "TensorRT, device_memory_size_v2"),
+        }
+        return [
+            MemoryFigure(part, int(self._measured[fact]), source)
+            for part, (fact, source) in known.items()
+            if fact in self._measured
+        ]
 
     def close(self) -> None:
         """Give back runners (graphs, contexts, memory), then the engine, then the runtime."""
