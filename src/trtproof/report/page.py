@@ -30,6 +30,7 @@ from trtproof.report.session_texts import control_text
 from trtproof.report.sources import flatten
 from trtproof.report.targets import judge_targets, main_batch
 from trtproof.report.texts import clean
+from trtproof.report.torch_tables import torch_table
 
 TEMPLATE = "page.html.j2"
 
@@ -104,6 +105,7 @@ def _session_context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "load_table": scenario_tables.load_table(findings, facts),
         "starts": pictures.draw_starts(findings, facts),
         "control": control_text(findings, facts, batch),
+        "torch_table": torch_table(findings, facts),
         "parts_table": scenario_tables.parts_table(findings, facts),
         "sustained_table": scenario_tables.sustained_table(findings, facts),
         "cold_table": scenario_tables.cold_table(findings, facts),
