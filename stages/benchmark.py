@@ -53,7 +53,7 @@ def main() -> None:
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         launcher, clock = Launcher(plan, Path(temporary)), MonotonicClock()
         session = run_sessions(launcher, reference=reference, clock=clock)
-        scenarios = run_scenarios(launcher, clock=clock)
+        scenarios = run_scenarios(launcher, clock=clock, evaluated=session.evaluated)
         measured = Measured(lineup, session, scenarios, items.indices)
         samples = make_all_samples(measured, config)
         record = make_run_record(

@@ -41,6 +41,7 @@ BENCHMARK: dict[str, Any] = {
     "throughput": None,
     "sustained": None,
     "cold": None,
+    "device": None,
 }
 THROUGHPUT: dict[str, Any] = {
     "batches": [1, 2],
@@ -56,6 +57,12 @@ SUSTAINED: dict[str, Any] = {
     "block_seconds": 0.01,
 }
 COLD: dict[str, Any] = {"processes": 2}
+DEVICE: dict[str, Any] = {
+    "rounds": 4,
+    "requests": 6,
+    "seconds": 0.0,
+    "parts_requests": 3,
+}
 
 
 def settings(**changes: Any) -> dict[str, Any]:

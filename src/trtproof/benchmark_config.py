@@ -19,8 +19,8 @@ class WarmupConfig(Section, frozen=True):
     block_seconds: Annotated[float, Meta(ge=0)]
 
 
-FigureName = Literal["wall_p10", "wall_p50", "wall_p99", "cpu_p50"]
-"""A percentile of a request's wall time, or of its processor time."""
+FigureName = Literal["wall_p10", "wall_p50", "wall_p99", "cpu_p50", "device_p50"]
+"""A percentile of a request's wall time, of its processor time, or of a launch's device time."""
 
 
 class FigureConfig(Section, frozen=True):
@@ -69,6 +69,18 @@ class ColdConfig(Section, frozen=True):
     processes: Positive
 
 
+class DeviceConfig(Section, frozen=True):
+    """On a GPU, by its own clock: launches with resident inputs, and the parts of requests.
+
+    At the batch sizes of latency.
+    """
+
+    rounds: Annotated[int, Meta(ge=2)]
+    requests: Positive
+    seconds: Annotated[float, Meta(ge=0)]
+    parts_requests: Positive
+
+
 class BenchmarkConfig(Section, frozen=True):
     """Conf/benchmark: how much is measured, and of what."""
 
@@ -104,6 +116,7 @@ class BenchmarkConfig(Section, frozen=True):
     throughput: ThroughputConfig | None
     sustained: SustainedConfig | None
     cold: ColdConfig | None
+    device: DeviceConfig | None
 
     @property
     def all_batches(self) -> list[int]:

@@ -230,6 +230,7 @@ def check_rounds(params: Params) -> None:
         ("rounds", config.rounds),
         ("most_rounds", config.most_rounds),
         ("restart_every_rounds", config.restart_every_rounds),
+        ("device.rounds", config.device.rounds if config.device else 0),
     ):
         if value % 2:
             raise wrong(

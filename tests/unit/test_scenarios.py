@@ -38,7 +38,7 @@ def run(
     config = benchmark_config(**settings)
     reads = reader or machine().__next__
     inputs = SessionInputs(contenders, make_feeds(4), config, "device", reads)
-    return run_scenarios(Launcher(inputs, folder), clock=MonotonicClock())
+    return run_scenarios(Launcher(inputs, folder), clock=MonotonicClock(), evaluated={})
 
 
 def test_throughput_is_completions_over_the_window(tmp_path: Path) -> None:

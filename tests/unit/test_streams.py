@@ -20,7 +20,7 @@ REQUESTS: list[Feeds] = [{"x": np.array([value])} for value in range(3)]
 
 
 class Counting(NullRunner):
-    """Remember which requests were staged, and by which thread."""
+    """Remember which requests were staged, and which threads launched them."""
 
     def __init__(self) -> None:
         self.staged: list[int] = []
@@ -28,6 +28,8 @@ class Counting(NullRunner):
 
     def stage(self, slot: int, feeds: Feeds) -> None:
         self.staged.append(int(feeds["x"][0]))
+
+    def launch(self, slot: int) -> None:
         self.threads.add(threading.get_ident())
 
 
@@ -63,8 +65,23 @@ def test_processor_time_is_read_wherever_the_window_begins(step_ns: int) -> None
 def test_requests_rotate_and_streams_start_at_different_ones() -> None:
     runners = [Counting(), Counting()]
     run_window(runners, StreamRule(0.0, 0.002), MonotonicClock())
-    assert runners[0].staged[:3] == [0, 1, 2]
-    assert runners[1].staged[:3] == [1, 2, 0]
+    # the first is staged before the threads start, and by its thread again
+    assert runners[0].staged[1:4] == [0, 1, 2]
+    assert runners[1].staged[1:4] == [1, 2, 0]
+
+
+def test_all_streams_are_staged_once_before_any_runs() -> None:
+    order: list[str] = []
+
+    class Ordered(NullRunner):
+        def stage(self, slot: int, feeds: Feeds) -> None:
+            order.append("stage")
+
+        def launch(self, slot: int) -> None:
+            order.append("launch")
+
+    run_window([Ordered(), Ordered(), Ordered()], StreamRule(0.0, 0.002), MonotonicClock())
+    assert order[:3] == ["stage"] * 3
 
 
 def test_every_stream_has_a_thread_of_its_own() -> None:

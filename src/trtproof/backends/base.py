@@ -121,6 +121,13 @@ class Runner(Protocol):
         """Block until everything started on this stream is done."""
         ...
 
+    def finish_launch(self) -> PartTimes:
+        """Block until the oldest launch in flight is done, whatever was launched after it.
+
+        Returns its device and enqueue time where parts were asked for.
+        """
+        ...
+
     def read(self, slot: int) -> Feeds:
         """Return fresh arrays of the slot's outputs; the caller owns them.
 

@@ -100,6 +100,10 @@ class HostRunner(ABC):
     def wait(self) -> None:  # noqa: B027 - nothing to do here, on purpose
         """Do nothing: `launch` returns when the inference is done."""
 
+    def finish_launch(self) -> PartTimes:
+        """Return no times: `launch` returns when the inference is done."""
+        return PartTimes()
+
     def times_ns(self) -> PartTimes:
         """Return no parts: a CPU run has neither copies nor an enqueue of its own."""
         return PartTimes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,11 +30,17 @@ Answers = Mapping[str, Sequence[Feeds]]
 def collect_evaluated(launcher: Launcher) -> dict[str, Feeds]:
     """Return by variant what fresh processes answer to each item alone, as one batch.
 
+    They launch plainly: what a CUDA graph replays is compared with what it was captured from.
+
     Raises:
         BackendError: a plan cannot be opened or run.
     """
     with ExitStack() as stack:
-        links, _ = launcher.start_open(launcher.inputs.variants, stack)
+        plain = [
+            replace(item, options=replace(item.options, cuda_graph=False))
+            for item in launcher.inputs.variants
+        ]
+        links, _ = launcher.start_open(plain, stack)
         answers: dict[str, Feeds] = {}
         for name, link in links.items():
             requests = collect(link, link.contender.least_batch, launcher.folder)
@@ -63,6 +70,8 @@ def check_answers(
     launcher: Launcher, links: Links, evaluated: Mapping[str, Feeds]
 ) -> tuple[dict[str, list[Feeds]], dict[str, dict[str, float]]]:
     """Return the workers' answers at the first batch, and how far they are from the evaluated ones.
+
+    Answers of a variant that runs in a CUDA graph are replayed from it, as they are when timed.
 
     Raises:
         BackendError: an answer at any batch is further away than benchmark.answer_tolerance.

@@ -11,7 +11,7 @@ import numpy as np
 from trtproof.benchmark_config import FigureConfig, FigureName
 from trtproof.measure.quantiles import percentile
 from trtproof.measure.ratios import ratio_of_rounds
-from trtproof.measure.samples import counted
+from trtproof.measure.samples import DEVICE, LATENCY, counted
 from trtproof.measure.stopping import Width
 
 if TYPE_CHECKING:
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """A percentile of a column of the samples; lower is better."""
+    """A percentile of a column of one scenario's samples; lower is better."""
 
     column: str
     share: float
+    scenario: str = LATENCY
 
 
 FIGURES: Final[Mapping[FigureName, Figure]] = {
@@ -31,6 +32,7 @@ FIGURES: Final[Mapping[FigureName, Figure]] = {
     "wall_p50": Figure("e2e_ns", 0.50),
     "wall_p99": Figure("e2e_ns", 0.99),
     "cpu_p50": Figure("cpu_ns", 0.50),
+    "device_p50": Figure("device_ns", 0.50, DEVICE),
 }
 """By their key in benchmark.figures."""
 
@@ -65,7 +67,7 @@ def find_widths(
     without a reference.
 
     Args:
-        samples: of one scenario.
+        samples: of the latency scenario, as only its rounds can be extended.
         wanted: figure -> how narrow.
         reference: the contender that others are compared with.
     """
@@ -83,7 +85,7 @@ def find_widths(
             wanted=setting.wanted_halfwidth,
         )
         for key, setting in wanted.items()
-        if setting.wanted_halfwidth is not None
+        if setting.wanted_halfwidth is not None and FIGURES[key].scenario == LATENCY
         for batch in batches
         for contender in _compared(others, samples, reference)
     ]

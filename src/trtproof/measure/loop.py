@@ -7,7 +7,7 @@ of processor time is read outside of them. Workers import this module: numpy onl
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,9 @@ COLUMNS: Final = ("counted", "t_start_ns", "e2e_ns", "cpu_ns")
 SLOT: Final = 0
 ROBUST_SD: Final = 1.4826
 SLOW_SDS: Final = 10
+
+Times = tuple[int, ...]
+"""What is kept of one request: COLUMNS without the first, perhaps with more after them."""
 
 
 @dataclass(frozen=True)
@@ -67,32 +70,39 @@ class Loop:
     def __init__(
         self, runner: Runner, requests: Sequence[Feeds], clock: Clock, cpu_clock: Clock
     ) -> None:
-        self._runner = runner
+        self.runner = runner
+        self.clock = clock
         self._requests = requests
-        self._clock = clock
         self._cpu_clock = cpu_clock
+        self._blocks_count = 0
+
+    def next_block_request(self) -> Feeds:
+        """Return the request of a block that repeats one: another one every time."""
+        chosen = self._requests[self._blocks_count % len(self._requests)]
+        self._blocks_count += 1
+        return chosen
 
     def time_request(self, index: int) -> tuple[int, int, int]:
         """Return start, wall time and processor time of one request, in nanoseconds."""
-        runner = self._runner
+        runner = self.runner
         runner.stage(SLOT, self._requests[index % len(self._requests)])
         cpu_before = self._cpu_clock.now_ns()
-        start = self._clock.now_ns()
+        start = self.clock.now_ns()
         runner.upload(SLOT)
         runner.launch(SLOT)
         runner.download(SLOT)
         runner.wait()
-        end = self._clock.now_ns()
+        end = self.clock.now_ns()
         cpu_after = self._cpu_clock.now_ns()
         return start, end - start, cpu_after - cpu_before
 
     def warm_up(self, rule: WarmupRule) -> WarmupRecord:
         """Run requests until the rule is met; none of them counts."""
-        begun = self._clock.now_ns()
+        begun = self.clock.now_ns()
         times: list[int] = []
         while True:
             times.append(self.time_request(len(times))[1])
-            elapsed_s = (self._clock.now_ns() - begun) / 1e9
+            elapsed_s = (self.clock.now_ns() - begun) / 1e9
             long_enough = elapsed_s >= rule.seconds and len(times) >= rule.iterations
             settled = long_enough and is_settled(times)
             if settled or elapsed_s >= rule.cap_seconds:
@@ -105,17 +115,29 @@ class Loop:
 
     def run_block(self, rule: BlockRule) -> Array:
         """Return one row per request (COLUMNS), int64; the first ones are the block's warm-up."""
-        warm = self._repeat(rule.warm_iterations, rule.warm_seconds)
-        counted = self._repeat(rule.requests, rule.seconds)
-        rows = [(0, *times) for times in warm] + [(1, *times) for times in counted]
-        return np.array(rows, dtype=np.int64).reshape(len(rows), len(COLUMNS))
+        return self.run_rows(rule, self.time_request, columns=len(COLUMNS))
 
-    def _repeat(self, requests: int, seconds: float) -> list[tuple[int, int, int]]:
+    def run_rows(self, rule: BlockRule, time_one: Callable[[int], Times], *, columns: int) -> Array:
+        """Return what `time_one` gives for each request, int64, behind 0 or 1 for counted.
+
+        Args:
+            rule: how many requests.
+            time_one: index of a request -> its times.
+            columns: of the array; one more than `time_one` gives.
+        """
+        warm = self._repeat(time_one, rule.warm_iterations, rule.warm_seconds)
+        counted = self._repeat(time_one, rule.requests, rule.seconds)
+        rows = [(0, *times) for times in warm] + [(1, *times) for times in counted]
+        return np.array(rows, dtype=np.int64).reshape(len(rows), columns)
+
+    def _repeat(
+        self, time_one: Callable[[int], Times], requests: int, seconds: float
+    ) -> list[Times]:
         """Time requests until there are enough of them and enough time has passed."""
-        end = self._clock.now_ns() + int(seconds * 1e9)
-        rows: list[tuple[int, int, int]] = []
-        while len(rows) < requests or self._clock.now_ns() < end:
-            rows.append(self.time_request(len(rows)))
+        end = self.clock.now_ns() + int(seconds * 1e9)
+        rows: list[Times] = []
+        while len(rows) < requests or self.clock.now_ns() < end:
+            rows.append(time_one(len(rows)))
         return rows
 
 
@@ -159,6 +181,10 @@ class NullRunner:
 
     def wait(self) -> None:
         """Do nothing."""
+
+    def finish_launch(self) -> PartTimes:
+        """Return no times."""
+        return PartTimes()
 
     def read(self, slot: int) -> Feeds:
         """Return no outputs."""

@@ -68,7 +68,8 @@ class SessionRecord:
     """What the latency scenario gave.
 
     `blocks` are in the order of measuring; `outputs` holds what each contender answered at the
-    first batch size, one entry per rotated request; `start` is the machine before any worker ran;
+    first batch size, one entry per rotated request, `evaluated` by variant what fresh processes
+    answered to every item; `start` is the machine before any worker ran;
     `steps` is why rounds were added, or not.
     """
 
@@ -77,6 +78,7 @@ class SessionRecord:
     workers: list[dict[str, Any]] = field(default_factory=list)
     rounds: list[RoundRecord] = field(default_factory=list)
     outputs: dict[str, list[Feeds]] = field(default_factory=dict)
+    evaluated: dict[str, Feeds] = field(default_factory=dict)
     answer_errors: dict[str, dict[str, float]] = field(default_factory=dict)
     harness: dict[str, Any] = field(default_factory=dict)
     start: MachineState | None = None

@@ -1,7 +1,7 @@
 """samples.parquet: every request of a session, raw.
 
-The columns are final: what later scenarios measure (copies, device time, streams) is absent (NA)
-until then, never zero. Times are integer nanoseconds.
+What a scenario does not measure (copies and device time outside of marked blocks) is absent (NA),
+never zero. Times are integer nanoseconds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from trtproof.measure.loop import COLUMNS
+from trtproof.measure.marked import MARKED_COLUMNS
 from trtproof.measure.schedule import AGAIN, PROTOCOL, Turn
 from trtproof.tensor import Array
 
@@ -22,6 +23,8 @@ LATENCY: Final = "latency"
 THROUGHPUT: Final = "throughput"
 SUSTAINED: Final = "sustained"
 COLD: Final = "cold"
+DEVICE: Final = "device"
+PARTS: Final = "parts"
 COUNTED: Final = "counted"
 WARMUP: Final = "warmup"
 DISTURBED: Final = "disturbed"
@@ -39,6 +42,9 @@ NUMBERS: Final = (
     "sample",
 )
 TIMES: Final = ("t_start_ns", "e2e_ns", "device_ns", "h2d_ns", "d2h_ns", "enqueue_ns", "cpu_ns")
+WALL: Final = {"t_start_ns", "e2e_ns"}
+"""Times that every row has."""
+
 ORDER: Final = (
     "variant",
     "contender",
@@ -54,7 +60,9 @@ ORDER: Final = (
 
 @dataclass(frozen=True)
 class Block:
-    """One contender's turn and its rows (loop.COLUMNS); a negative `cpu_ns` was not measured.
+    """One contender's turn and its rows: loop.COLUMNS, or marked.MARKED_COLUMNS.
+
+    A negative time beside the first two was not measured.
 
     `worker` numbers the processes of the run, `device` is the short hash of what it ran on,
     `stream` is one of `streams` at work together. `disturbed`: left out for a recorded cause.
@@ -106,7 +114,8 @@ def counted(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _frame_of(block: Block, left_out: Collection[int]) -> pd.DataFrame:
-    rows = pd.DataFrame(block.rows, columns=list(COLUMNS))
+    names = COLUMNS if block.rows.shape[1] == len(COLUMNS) else MARKED_COLUMNS
+    rows = pd.DataFrame(block.rows, columns=list(names))
     turn = block.turn
     disturbed = block.disturbed or (block.scenario == LATENCY and turn.round in left_out)
     filled = rows.assign(
@@ -124,7 +133,10 @@ def _frame_of(block: Block, left_out: Collection[int]) -> pd.DataFrame:
         status=np.where(rows["counted"] == 1, DISTURBED if disturbed else COUNTED, WARMUP),
         protocol=PROTOCOL,
         device=block.device,
-        cpu_ns=rows["cpu_ns"].astype("Int64").mask(rows["cpu_ns"] < 0),
+        **{
+            name: rows[name].astype("Int64").mask(rows[name] < 0)
+            for name in (set(TIMES) - WALL) & set(names)
+        },
     )
     return filled.reindex(columns=list(ORDER))  # adds the times that this scenario has not
 
@@ -135,6 +147,6 @@ def _typed(samples: pd.DataFrame) -> pd.DataFrame:
         dict.fromkeys(LABELS, "category")
         | dict.fromkeys(NUMBERS, "int32")
         | dict.fromkeys(TIMES, "Int64")
-        | {"t_start_ns": "int64", "e2e_ns": "int64"}
+        | dict.fromkeys(WALL, "int64")
     )
     return samples[list(ORDER)].astype(kinds)

@@ -1,4 +1,4 @@
-"""What is measured beside latency: throughput, cold start, and one variant alone for long.
+"""What is measured beside latency: device time, throughput, cold start, one variant for long.
 
 Each scenario starts its own workers, one session each, and only one worker works at a time. What
 disturbs a throughput pass leaves it out (load_passes.py); cold starts and sustained load are single
@@ -18,6 +18,7 @@ from trtproof import progress
 from trtproof.benchmark_config import ColdConfig, SustainedConfig, ThroughputConfig
 from trtproof.measure.budget import FEWEST_REQUESTS
 from trtproof.measure.clock import Clock
+from trtproof.measure.device_rounds import run_device_rounds
 from trtproof.measure.disturbed import Cause, RoundEvidence, find_causes
 from trtproof.measure.launch import OPEN_TIMEOUT_S, Launcher
 from trtproof.measure.link import Contender, WorkerLink
@@ -35,7 +36,7 @@ from trtproof.measure.rounds import SLOWNESS, make_rule
 from trtproof.measure.samples import COLD, SUSTAINED, THROUGHPUT, Block
 from trtproof.measure.schedule import Turn, order_round
 from trtproof.measure.streams import StreamRule
-from trtproof.tensor import Array
+from trtproof.tensor import Array, Feeds
 
 NS_PER_S: Final = 1e9
 
@@ -48,13 +49,25 @@ class ScenarioRecord:
     notes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def run_scenarios(launcher: Launcher, *, clock: Clock) -> ScenarioRecord:
+def run_scenarios(
+    launcher: Launcher, *, clock: Clock, evaluated: Mapping[str, Feeds]
+) -> ScenarioRecord:
     """Run the configured scenarios; the one that heats the machine comes last.
 
+    Args:
+        launcher: starts the workers.
+        clock: of the orchestrator.
+        evaluated: variant -> its answers to every item (answers.collect_evaluated).
+
     Raises:
-        BackendError: a worker reports an error, crashes or hangs.
+        BackendError: a worker reports an error, crashes or hangs, or a plan answers otherwise than
+            it was evaluated.
     """
     record, config = ScenarioRecord(), launcher.inputs.config
+    if config.device:
+        blocks, notes = run_device_rounds(launcher, config.device, evaluated)
+        record.blocks += blocks
+        record.notes |= notes
     runner = _ScenarioRunner(launcher, record, clock)
     if config.throughput:
         record.notes[THROUGHPUT] = runner.run_throughput(config.throughput)

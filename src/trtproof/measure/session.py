@@ -68,7 +68,7 @@ class _Run:
         self._clock = clock
         self.record.start = launcher.inputs.read_machine()
         say_if_busy(self.record.start)
-        self._evaluated = collect_evaluated(launcher)
+        self.record.evaluated = collect_evaluated(launcher)
         self._deadline_ns = clock.now_ns() + int(self._config.max_minutes * 60e9)
         self._sessions_count = 0
         self._setup_ns = 0
@@ -121,7 +121,7 @@ class _Run:
 
         Every generation of workers loads its plans anew; the worst of all is recorded.
         """
-        outputs, errors = check_answers(self._launcher, links, self._evaluated)
+        outputs, errors = check_answers(self._launcher, links, self.record.evaluated)
         self.record.outputs = self.record.outputs or outputs
         for name, found in errors.items():
             worst = self.record.answer_errors.setdefault(name, found)

@@ -15,11 +15,11 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import numpy as np
 
@@ -29,11 +29,19 @@ from trtproof.errors import PipelineError
 from trtproof.measure.clock import Clock, MonotonicClock, ProcessCpuClock, ThreadCpuClock
 from trtproof.measure.imports import ImportTimer
 from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule
+from trtproof.measure.marked import run_launches, run_parts
 from trtproof.measure.memory import peak_rss_bytes
 from trtproof.measure.streams import StreamRule, run_streams
 from trtproof.registry import extend_path, load_object
 from trtproof.stage import die_with_parent
-from trtproof.tensor import Feeds, concatenate
+from trtproof.tensor import Array, Feeds, concatenate
+
+BLOCKS: Final[Mapping[str, Callable[[Loop, BlockRule], Array]]] = {
+    "requests": Loop.run_block,
+    "parts": run_parts,
+    "launches": run_launches,
+}
+"""What a block is made of: requests, requests with marks around their parts, launches alone."""
 
 
 class Worker:
@@ -94,10 +102,12 @@ class Worker:
         facts = {} if self._engine is None else dict(self._engine.facts)
         return asdict(record) | {"facts": facts}
 
-    def run_block(self, *, batch: int, rule: Mapping[str, Any], out: str) -> dict[str, Any]:
-        """Time one block and write its rows."""
+    def run_block(
+        self, *, batch: int, rule: Mapping[str, Any], out: str, kind: str = "requests"
+    ) -> dict[str, Any]:
+        """Time one block of a kind (BLOCKS) and write its rows."""
         switches_before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-        rows = self._loop(batch).run_block(BlockRule(**rule))
+        rows = BLOCKS[kind](self._loop(batch), BlockRule(**rule))
         switches_after = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         np.save(out, rows, allow_pickle=False)
         return {

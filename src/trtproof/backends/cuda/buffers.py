@@ -9,13 +9,14 @@ import numpy as np
 
 from trtproof.backends.cuda.device import Device
 from trtproof.backends.cuda.graphs import Graph
+from trtproof.backends.cuda.marks import LaunchMarks
 from trtproof.backends.cuda.memory import Copies, DeviceMemory, PinnedMemory
 from trtproof.backends.cuda.streams import Event, Stream
 from trtproof.errors import BackendError
 from trtproof.tensor import Array, Feeds
 
 MARKS: Final = 4
-"""Events of one request: before and after the upload, after the inference, after the download."""
+"""Events of one request's copies: before and after the upload, before and after the download."""
 
 
 class TensorBuffer:
@@ -94,7 +95,7 @@ class Slot:
         self.graph: Graph | None = None
         self.staged = False
         self.launched = False
-        self.enqueue_ns = 0
+        self.launch_marks: LaunchMarks | None = None
 
     def fits(self, feeds: Feeds) -> bool:
         """Say whether a request needs nothing new: the same shapes, the same values on the host.

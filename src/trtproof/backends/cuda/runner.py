@@ -14,6 +14,7 @@ from trtproof.backends.base import PartTimes
 from trtproof.backends.cuda.buffers import Slot, TensorBuffer
 from trtproof.backends.cuda.device import Device
 from trtproof.backends.cuda.graphs import capture, compare_replay
+from trtproof.backends.cuda.marks import LaunchRing
 from trtproof.backends.cuda.streams import Stream
 from trtproof.backends.host import SLOTS, check_feeds
 from trtproof.errors import BackendError, CudaGraphError
@@ -21,7 +22,7 @@ from trtproof.tensor import Feeds, Signature
 
 BEFORE_UPLOAD: Final = 0
 AFTER_UPLOAD: Final = 1
-AFTER_LAUNCH: Final = 2
+BEFORE_DOWNLOAD: Final = 2
 AFTER_DOWNLOAD: Final = 3
 
 
@@ -69,6 +70,7 @@ class CudaRunner(ABC):
         device.make_current()
         self.stream = Stream(device)
         self._slots = [self._make_slot(tensors, marks=parts) for _ in range(SLOTS)]
+        self._ring = LaunchRing(device) if parts else None
 
     @abstractmethod
     def bind(self, slot: Slot) -> None:
@@ -141,20 +143,17 @@ class CudaRunner(ABC):
     def launch(self, slot: int) -> None:
         """Start the inference, by replaying its graph where there is one."""
         chosen = self._require_staged(slot)
-        begun_ns = time.perf_counter_ns() if chosen.marks else 0
-        if chosen.graph is not None:
-            chosen.graph.launch()
+        if self._ring is not None:
+            self._launch_marked(chosen, self._ring)
         else:
-            self.enqueue(chosen)
-        if chosen.marks:
-            chosen.enqueue_ns = time.perf_counter_ns() - begun_ns
-        self._mark(chosen, AFTER_LAUNCH)
+            self._submit(chosen)
         chosen.launched = True
 
     def download(self, slot: int) -> None:
         """Start the copies to the host."""
         chosen = self._require_staged(slot)
         self.settle_outputs(chosen)
+        self._mark(chosen, BEFORE_DOWNLOAD)
         chosen.downloads.start()
         self._mark(chosen, AFTER_DOWNLOAD)
         self._last = chosen
@@ -166,6 +165,21 @@ class CudaRunner(ABC):
             BackendError: something in it failed.
         """
         self.stream.synchronize()
+        if self._ring is not None:
+            self._ring.clear()
+
+    def finish_launch(self) -> PartTimes:
+        """Block until the oldest launch in flight is done, and return its times.
+
+        None unless parts were asked for: then it waits for the whole stream.
+
+        Raises:
+            BackendError: something in the stream failed.
+        """
+        if self._ring is None:
+            self.wait()
+            return PartTimes()
+        return self._ring.finish()
 
     def read(self, slot: int) -> Feeds:
         """Return copies of the slot's outputs.
@@ -178,14 +192,14 @@ class CudaRunner(ABC):
     def times_ns(self) -> PartTimes:
         """Return the parts of the last request, once it was waited for; none unless asked for."""
         slot = self._last
-        if slot is None or not slot.marks:
+        if slot is None or slot.launch_marks is None:
             return PartTimes()
-        marks = slot.marks
+        marks, launch = slot.marks, slot.launch_marks
         return PartTimes(
             h2d_ns=marks[AFTER_UPLOAD].nanoseconds_since(marks[BEFORE_UPLOAD]),
-            device_ns=marks[AFTER_LAUNCH].nanoseconds_since(marks[AFTER_UPLOAD]),
-            d2h_ns=marks[AFTER_DOWNLOAD].nanoseconds_since(marks[AFTER_LAUNCH]),
-            enqueue_ns=slot.enqueue_ns,
+            device_ns=launch.device_ns,
+            d2h_ns=marks[AFTER_DOWNLOAD].nanoseconds_since(marks[BEFORE_DOWNLOAD]),
+            enqueue_ns=launch.enqueue_ns,
         )
 
     def close(self) -> None:
@@ -202,6 +216,8 @@ class CudaRunner(ABC):
         self.release()
         for slot in self._slots:
             slot.close()
+        if self._ring is not None:
+            self._ring.close()
         self.stream.close()
 
     def _make_slot(self, tensors: Tensors, *, marks: bool) -> Slot:
@@ -219,6 +235,22 @@ class CudaRunner(ABC):
         if not chosen.staged:
             raise BackendError(f"slot {slot} was used before a request was staged in it")
         return chosen
+
+    def _submit(self, slot: Slot) -> None:
+        """Put the inference into the stream, by its graph where there is one."""
+        if slot.graph is not None:
+            slot.graph.launch()
+        else:
+            self.enqueue(slot)
+
+    def _launch_marked(self, slot: Slot, ring: LaunchRing) -> None:
+        marks = ring.take()
+        self.stream.record(marks.begin)
+        begun_ns = time.perf_counter_ns()
+        self._submit(slot)
+        marks.enqueue_ns = time.perf_counter_ns() - begun_ns
+        self.stream.record(marks.end)
+        slot.launch_marks = marks
 
     def _mark(self, slot: Slot, place: int) -> None:
         if slot.marks:
@@ -248,10 +280,7 @@ class CudaRunner(ABC):
     def _answer(self, slot: Slot) -> Feeds:
         """Return the outputs of what is staged, outside of any timing."""
         slot.uploads.start()
-        if slot.graph is not None:
-            slot.graph.launch()
-        else:
-            self.enqueue(slot)
+        self._submit(slot)
         slot.downloads.start()
         self.wait()
         return {name: buffer.array.copy() for name, buffer in slot.outputs.items()}
