@@ -21,9 +21,9 @@ from tests.simulation import (
     simulate_medians,
 )
 
-from trtproof.compare.paired import carry_rounds
 from trtproof.compare.stored_verdict import StoredValues, judge_stored
 from trtproof.measure.verdict import RoundValues, Verdict, VerdictRule, Word, judge
+from trtproof.report.carried_noise import carry_rounds
 
 FULL = VerdictRule(minimum_effect=0.02, profile="full")
 QUICK = VerdictRule(minimum_effect=0.02, profile="quick")

@@ -13,11 +13,18 @@ from tests.report_inputs import Inputs, build, load
 
 from trtproof import artifacts, cli
 from trtproof.errors import InputError
+from trtproof.measure.trtexec_switches import DEFAULTS, Switches
 from trtproof.report.imported import show_imports
 from trtproof.report.metrics import make_metrics
 from trtproof.report.page import render_page
 from trtproof.trtexec.profile import read_profile
-from trtproof.trtexec.switches import Invocation, Switches, parse_version, read_banner
+from trtproof.trtexec.switches import (
+    Invocation,
+    parse_options,
+    parse_version,
+    parse_warm_up,
+    read_banner,
+)
 from trtproof.trtexec.times import read_times
 
 ENGINES = os.environ.get("TRTPROOF_ENGINE_DATA")
@@ -91,6 +98,40 @@ def test_the_defaults_turned_in_version_11(
     assert invocation.protocol == f"trtexec{major}"
 
 
+def test_without_options_a_run_is_what_its_protocol_is_by_default() -> None:
+    for major in (8, 10, 11, 12):
+        invocation = Invocation(major, ())
+        assert invocation.switches == DEFAULTS[invocation.protocol]
+
+
+@pytest.mark.parametrize(("options", "kept"), [("", 8), ("--warmUp=255", 2), ("warmUp=0", 10)])
+def test_requests_of_the_warm_up_are_left_out_where_the_file_still_has_them(
+    files: Path, options: str, kept: int
+) -> None:
+    times = [request(180.0 + 10 * n, compute=1.0 + n) for n in range(10)]  # to 270 ms
+    (files / "old.json").write_text(json.dumps(times), encoding="utf-8")
+    words = ["--times", "old.json", "--options", f"noDataTransfers,{options}"]
+    assert run("old", *words, "--trtexec", "8.4") == 0
+    found = record("old")
+    assert (found["samples_count"], found["warm_up_count"]) == (kept, 10 - kept)
+    assert found["times_ms"]["compute"]["min"] == 11.0 - kept
+    assert run("new", *words, "--trtexec", "10.16") == 0  # which exports what it counts
+    assert record("new")["samples_count"] == 10
+
+
+@pytest.mark.usefixtures("files")
+def test_a_file_of_nothing_but_warm_up_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--times", "times.json", "--trtexec", "8.6", "--options", "noDataTransfers"]
+    assert run("a", *words) == 1
+    assert "state warmUp=0" in capsys.readouterr().err
+
+
+def test_a_warm_up_that_is_no_number_is_refused() -> None:
+    with pytest.raises(InputError, match="no number of milliseconds"):
+        parse_warm_up(["--warmUp=soon"])
+    assert parse_options("--warmUp=300,useCudaGraph") == ("warmUp", "useCudaGraph")
+
+
 def test_the_log_says_version_and_options() -> None:
     log = "x\n&&&& RUNNING TensorRT.trtexec [TensorRT v101601] [b11] # ./trtexec --onnx=a.onnx "
     found = read_banner(log + "--shapes=a:1x3,mask:1x8 --useCudaGraph\n[I] ...")
@@ -116,7 +157,10 @@ def test_all_three_files_become_one_labelled_record(files: Path) -> None:
     assert found["samples_count"] == 10
     assert found["times_ms"]["latency"] == {
         "min": 1.0, "mean": 5.5, "max": 10.0, "p50": 5.0, "p90": 9.0, "p95": 10.0, "p99": 10.0,
+        "median": 5.5, "cv_pct": 52.223297, "avg10_min": 5.5, "avg10_max": 5.5,
     }  # fmt: skip
+    assert found["queries_per_s"] == pytest.approx(1000 * 10 / (90 + 10), rel=1e-6)
+    assert found["warm_up_count"] == 0
     assert found["times_ms"]["enqueue"]["p50"] == pytest.approx(0.05)
     assert found["inspection"]["precision"]["verdict"] == "as_asked"
     assert len(found["layers"]) == 5
@@ -264,3 +308,9 @@ def test_real_files_are_imported(name: str) -> None:
     assert found["samples_count"] == len(latencies)
     assert found["times_ms"]["latency"]["p50"] == latencies[(len(latencies) - 1) // 2]
     assert found["inspection"]["precision"]["verdict"] == "as_asked"
+    assert run("old", *words, "--trtexec", "8.4", "--options", "noDataTransfers") == 0
+    counted = sorted(one["computeMs"] for one in requests if one["startComputeMs"] >= 200)
+    old = record("old")
+    assert old["warm_up_count"] == len(requests) - len(counted) > 0
+    assert old["samples_count"] == len(counted)
+    assert old["times_ms"]["compute"]["p99"] == counted[len(counted) - 1 - len(counted) // 100]

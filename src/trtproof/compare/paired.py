@@ -33,6 +33,7 @@ from trtproof.measure.samples import make_samples
 from trtproof.measure.schedule import name_contenders
 from trtproof.measure.session import run_sessions
 from trtproof.progress import note
+from trtproof.report.carried_noise import carry_noise
 from trtproof.report.comparisons import Device, Judge
 from trtproof.report.figures import NotMeasured, Timing, time_contender
 from trtproof.tensor import Feeds
@@ -200,31 +201,6 @@ def list_changes(
         )
         for key, one in found.items()
     ]
-
-
-def carry_noise(timing: Timing, control: Timing, again: Timing) -> Timing:
-    """Return what a second run of `timing` would have been, had it varied as the control's did."""
-    values = {
-        key: carry_rounds(own, control.values_ms[key], again.values_ms[key])
-        for key, own in timing.values_ms.items()
-        if key in again.values_ms and key in control.values_ms
-    }
-    return replace(timing, values_ms=values)
-
-
-def carry_rounds(
-    own: Mapping[int, float], control: Mapping[int, float], again: Mapping[int, float]
-) -> dict[int, float]:
-    """Return each round's value times the ratio of the control's two runs in that round.
-
-    The ratio of the result to `own` is then the control's A/A ratio, which is what a verdict takes
-    as the noise of the session.
-    """
-    return {
-        number: value * again[number] / control[number]
-        for number, value in own.items()
-        if number in again and number in control
-    }
 
 
 def find_device(hardware: Hardware, pair: Pair) -> Device:

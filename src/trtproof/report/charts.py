@@ -30,11 +30,16 @@ MARGIN_NAME: Final = 190.0
 """Space for names beside the ends of lines."""
 
 
+SECOND_LINE = 15
+"""Between a bar's note and the line below it."""
+
+
 @dataclass(frozen=True)
 class Bar:
     """One row: a median with what is written beside and below it, or in `note` why there is none.
 
-    `bounds` is the median's interval, None where there is none.
+    `second` stands below the note, empty for nothing. `bounds` is the median's interval, None where
+    there is none.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Bar:
     text: str
     note: str
     bounds: tuple[float, float] | None = None
+    second: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Limit:
 
 def latency_bars(bars: Sequence[Bar], label: str, *, limit: Limit | None = None) -> str:
     """Draw medians as bars from zero, with their intervals, and a tick at P99 where it is known."""
-    row, top, bottom = 60, 16 if limit else 4, 26
+    row = 60 + (SECOND_LINE if any(bar.second for bar in bars) else 0)
+    top, bottom = 16 if limit else 4, 26
     drawing = Drawing(NARROW, top + row * len(bars) + bottom, label)
     ends = [value or 0 for bar in bars for value in (bar.median, bar.p99, *(bar.bounds or ()))]
     highest = max([*ends, limit.latency_ms if limit and any(ends) else 0])
@@ -104,6 +111,8 @@ def _draw_bar(drawing: Drawing, bar: Bar, top: float, scale: float) -> None:
         low, high = (1 + end * scale for end in bar.bounds)
         drawing.whisker((low, middle), (high, middle))
     drawing.text((1, top + 53), fit(bar.note, NARROW, 10.5), MUTED)
+    if bar.second:
+        drawing.text((1, top + 53 + SECOND_LINE), fit(bar.second, NARROW, 10.5), MUTED)
 
 
 def percentile_curves(series: Sequence[Series], label: str, *, limit: Limit | None = None) -> str:

@@ -17,6 +17,7 @@ from trtproof.report.device_times import DeviceFindings
 from trtproof.report.evidence import Evidence
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.scenarios import Scenarios
+from trtproof.report.torch_best import TorchBest
 from trtproof.scoring.difference import TensorDifference
 from trtproof.scoring.drops import Drop
 from trtproof.scoring.floors import ScoreInterval
@@ -160,6 +161,7 @@ class VariantFindings:
     """One row of the report. Timings and comparisons with the reference are by batch size.
 
     The reference's comparisons are with itself in its second run (A/A): this session's noise.
+    `against_torch` compares with the best PyTorch setting of the batch size instead.
     `answers` is whether what was timed answers as what was scored. `host_peak_bytes` is the most
     host memory that a process which timed it took, None where it was not timed.
     """
@@ -178,6 +180,7 @@ class VariantFindings:
     scores: Scores | NotMeasured
     reason_code: str = ""
     host_peak_bytes: int | None = None
+    against_torch: Mapping[int, Comparisons | NotMeasured] = field(default_factory=dict)
 
     @property
     def is_timed(self) -> bool:
@@ -209,7 +212,7 @@ class Findings:
     `selection` says which rounds count and why others do not. `imports` are records of what was
     measured elsewhere. `sources` are the files that were read. `hardware` is the machine that the
     figures are of, `here` the one that the probe found last, None where no probe has run; they
-    differ where a session was restored from elsewhere.
+    differ where a session was restored from elsewhere. `best_torch` is by batch size.
     """
 
     settings: Settings
@@ -224,6 +227,7 @@ class Findings:
     sources: Sequence[Path] = field(default_factory=tuple)
     here: Hardware | None = None
     ladder: Sequence[Step] | NotMeasured = field(default_factory=tuple)
+    best_torch: Mapping[int, TorchBest | NotMeasured] = field(default_factory=dict)
 
     @property
     def reference(self) -> VariantFindings:

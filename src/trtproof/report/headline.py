@@ -8,13 +8,15 @@ from typing import Final
 from trtproof.measure.verdict import Word
 from trtproof.report.calibration import calibration_warnings
 from trtproof.report.cells import NOT_MEASURED, Facts, format_number
-from trtproof.report.figures import NotMeasured, Timing
+from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Run, VariantFindings
 from trtproof.report.place import elsewhere_text
 from trtproof.report.quiet import BUSY_LOAD_PER_CORE, QUIET_SHARE
 from trtproof.report.session_texts import TOO_FEW, cause_text, control_text, noise_floor
 from trtproof.report.tables import score_names, score_title
 from trtproof.report.targets import MAIN_SCORE, at_batch, main_batch
+from trtproof.report.torch_best import torch_key
+from trtproof.report.torch_tables import best_name, best_sentence, best_text, word_text
 
 FILES_NAMED: Final = 3
 """Changed files that the headline names; the page's last part names all."""
@@ -54,6 +56,7 @@ def make_tiles(findings: Findings, facts: Facts) -> list[Tile]:
         _before_after(facts, f"Median latency{at_batch(findings)}", (findings.reference.name, name),
                       (facts.slug, f"latency_b{batch}_ms", "p50"), "ms"),
         _speed_tile(findings, facts, variant),
+        _torch_tile(findings, facts, name),
         _score_tile(findings, facts, name),
         _before_after(facts, "Plan on disk", (findings.reference.name, name),
                       (facts.slug, "plan_mib"), "mib"),
@@ -177,6 +180,24 @@ def _speed_tile(findings: Findings, facts: Facts, variant: VariantFindings | Non
     return Tile(label, value, f"{word}; {spread}; {noise}")
 
 
+def _torch_tile(findings: Findings, facts: Facts, name: str) -> Tile:
+    """Return the fastest variant beside the best PyTorch setting: never the reference alone."""
+    batch, label = main_batch(findings), "Speed, best PyTorch setting = 1"
+    said, best = best_text(findings, batch), best_name(findings, batch)
+    if batch is None or not best or not name:
+        return Tile(label, NOT_MEASURED, said)
+    if best == name:
+        return Tile(label, "1", said)
+    value = facts.device_cell(name, torch_key(HEADLINE, batch), "value").text
+    interval = facts.interval(name, torch_key(HEADLINE, batch))
+    spread = f"95 % {interval}" if interval else TOO_FEW
+    word, noise = word_text(findings, name, batch), control_text(findings, facts, batch)
+    said = f"{said}; reference against itself {noise}"
+    if word.startswith(Word.INCONCLUSIVE):
+        return Tile(label, Word.INCONCLUSIVE, f"{value}, {spread}; {said}")
+    return Tile(label, value, f"{word}; {spread}; {said}")
+
+
 def speed_sentence(findings: Findings, facts: Facts) -> str:
     """Return what the fastest variant is to the reference, in one sentence; empty without one."""
     variant, batch = fastest_variant(findings), main_batch(findings)
@@ -192,7 +213,8 @@ def speed_sentence(findings: Findings, facts: Facts) -> str:
     return (
         f"Smallest median{at_batch(findings)}: {variant.name}, {value} as fast as {reference} "
         f"({spread}): {word}. {reference} against its own second run: "
-        f"{control_text(findings, facts, batch)}."
+        f"{control_text(findings, facts, batch)}. "
+        f"{best_sentence(findings, facts, variant.name, batch or 0)}"
     )
 
 

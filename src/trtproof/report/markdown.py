@@ -16,6 +16,7 @@ from trtproof.report.session_texts import control_text, harness_text, left_out_t
 from trtproof.report.tables import score_title
 from trtproof.report.targets import judge_targets, main_batch
 from trtproof.report.texts import clean
+from trtproof.report.torch_tables import best_cell, best_column, best_name, best_notes
 
 BAR_CELLS: Final = 14
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"
@@ -36,6 +37,7 @@ def render_markdown(findings: Findings, facts: Facts) -> str:
         *(f"> **{escape(warning)}**" for warning in make_warnings(findings)),
         _verdicts(findings, facts),
         *(_latency(findings, facts, batch) for batch in findings.batches),
+        *(escape(text) for text in best_notes(findings)),
         _noise(findings, facts),
         _scores(findings, facts),
         _absent(findings),
@@ -101,9 +103,26 @@ def _latency(findings: Findings, facts: Facts, batch: int) -> str:
             interval = facts.interval(variant.name, ratio)
             word = _words(variant, batch)
         drawn = bar(timing.p50_ms, max(medians))
-        rows.append((variant.name, p50.text, p99.text, speed, interval, word, drawn))
-    heads = (f"Batch {batch}", "Median", "P99", "Speed", "95 %", "Verdict", "")
+        best = _against_best(findings, facts, variant, batch)
+        rows.append((variant.name, p50.text, p99.text, speed, interval, word, *best, drawn))
+    names = [best_column(findings, batch).title] if _is_shown(findings, batch) else []
+    heads = (f"Batch {batch}", "Median", "P99", "Speed", "95 %", "Verdict", *names, "")
     return _table(heads, rows, numbers=range(1, 5)) if rows else ""
+
+
+def _is_shown(findings: Findings, batch: int) -> bool:
+    """Say whether the best PyTorch setting is another than the reference, so that ratios differ."""
+    return best_name(findings, batch) not in {"", findings.reference.name}
+
+
+def _against_best(
+    findings: Findings, facts: Facts, variant: VariantFindings, batch: int
+) -> list[str]:
+    """Return the cell of the ratio to the best PyTorch setting, where that is a column."""
+    if not _is_shown(findings, batch):
+        return []
+    cell = best_cell(findings, facts, variant, batch)
+    return [f"{cell.text} ({cell.detail})" if cell.detail else cell.text]
 
 
 def _words(variant: VariantFindings, batch: int) -> str:

@@ -29,6 +29,7 @@ from trtproof.report.relative import (
     throughput_ratio,
 )
 from trtproof.report.scenarios import Load, Scenarios
+from trtproof.report.torch_best import list_ratios
 from trtproof.scoring.difference import TensorDifference
 from trtproof.scoring.drops import Drop
 
@@ -102,6 +103,8 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
             metrics |= _comparisons(variant.comparisons[batch], batch, is_reference=is_reference)
     measured = device_figures(variant.device, is_reference=is_reference)
     metrics |= {key: _rounded(values) for key, values in measured.items()}
+    ratios = list_ratios(variant.against_torch)
+    metrics |= {key: _rounded(_ratio(verdict)) for key, verdict in ratios.items()}
     metrics |= _scenarios(variant.scenarios)
     if isinstance(findings.run, Run) and variant.name in findings.run.graphs:
         metrics["cuda_graph_captured"] = findings.run.graphs[variant.name]

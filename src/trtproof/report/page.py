@@ -39,6 +39,7 @@ from trtproof.report.session_texts import control_text
 from trtproof.report.sources import flatten
 from trtproof.report.targets import judge_targets, main_batch
 from trtproof.report.texts import clean
+from trtproof.report.torch_tables import torch_table
 
 TEMPLATE = "page.html.j2"
 
@@ -117,6 +118,7 @@ def _session_context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "parts_table": device_tables.parts_table(findings, facts),
         "advice_table": advice_table(findings),
         "device_table": device_tables.device_table(findings, facts),
+        "torch_table": torch_table(findings, facts),
         "sustained_table": scenario_tables.sustained_table(findings, facts),
         "cold_table": scenario_tables.cold_table(findings, facts),
         "quiet_table": quiet_table(findings, facts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trtproof.report.cells import Facts, colour_of
 from trtproof.report.charts import (
@@ -25,6 +25,8 @@ from trtproof.report.session_texts import control_text
 from trtproof.report.shape_charts import Spread, Stack, distribution_ridges, stacked_bars
 from trtproof.report.tables import score_title
 from trtproof.report.targets import main_batch
+from trtproof.report.torch_best import torch_key
+from trtproof.report.torch_tables import best_name, best_text, word_text
 
 ENDS = ("lo", "hi")
 
@@ -42,7 +44,10 @@ class Picture:
 def draw_bars(findings: Findings, facts: Facts, batch: int) -> Picture:
     """Draw every variant's median and P99 at one batch size."""
     bars = [
-        _bar(variant, facts, (batch, colour_of(position)), is_reference=position == 0)
+        replace(
+            _bar(variant, facts, (batch, colour_of(position)), is_reference=position == 0),
+            second=_torch_line(findings, facts, variant.name, batch),
+        )
         for position, variant in enumerate(findings.variants)
     ]
     plural = "samples" if batch > 1 else "sample"
@@ -51,7 +56,7 @@ def draw_bars(findings: Findings, facts: Facts, batch: int) -> Picture:
         f"One request of {batch} {plural}, one at a time. Bar: median, from zero. Whisker: its "
         "95 % interval. Tick: P99, where enough requests bound it. Speed: how many times as fast "
         f"as {reference}, with its 95 % interval; {reference} against its own second run: "
-        f"{control_text(findings, facts, batch)}."
+        f"{control_text(findings, facts, batch)}. {best_text(findings, batch)}."
     )
     label = f"Median and P99 latency of each variant at batch {batch}, in ms"
     return Picture(
@@ -89,6 +94,17 @@ def _bar(
         note=", ".join(notes),
         bounds=timing.percentiles["p50"].bounds,
     )
+
+
+def _torch_line(findings: Findings, facts: Facts, variant: str, batch: int) -> str:
+    """Return the ratio to the best PyTorch setting, empty where that is the reference or itself."""
+    best, key = best_name(findings, batch), torch_key(HEADLINE, batch)
+    ratio = facts.device_cell(variant, key, "value")
+    if best == findings.reference.name or ratio.kind != "number":
+        return ""
+    interval = facts.interval(variant, key) or "too few rounds for an interval"
+    word = word_text(findings, variant, batch)
+    return f"{ratio.text} ({interval}) {word} with {best} = 1"
 
 
 def _limit(findings: Findings, batch: int) -> Limit | None:

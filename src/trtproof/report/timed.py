@@ -22,6 +22,7 @@ from trtproof.report.left_out import read_selection
 from trtproof.report.place import find_measured
 from trtproof.report.scenarios import Scenarios, read_scenarios
 from trtproof.report.sources import Sources, flatten, reason_text
+from trtproof.report.torch_best import Control, Timings, TorchBest, compare_with_best, find_best
 from trtproof.sidecar import EngineRecord
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ SHOWN_OF_RUN: Final = ("machine", "clock", "schedule")
 """Parts of run.json that describe the machine while it was measured."""
 
 NOT_RECORDED: Final = "not recorded"
-
-Timings = Mapping[int, Timing | NotMeasured]
-"""One contender's, by batch size."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,8 @@ class Timed:
     batches: tuple[int, ...]
     timings: Mapping[str, Timings]
     comparisons: Mapping[str, Mapping[int, Comparisons | NotMeasured]]
+    best_torch: Mapping[int, TorchBest | NotMeasured]
+    against_torch: Mapping[str, Mapping[int, Comparisons | NotMeasured]]
     scenarios: Mapping[str, Scenarios]
     device: Mapping[str, DeviceFindings]
     answers: Mapping[str, AnswerCheck | NotMeasured]
@@ -82,40 +82,55 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
     }
     timings = {name: _time_variant(name, why, samples, batches) for name, why in absent.items()}
     again = _time_variant(f"{reference}{AGAIN}", absent[reference], samples, batches)
-    selection, scenarios = read_selection(samples, record), read_scenarios(every, record)
-    comparisons = {
-        name: _compare_variant(
-            _make_judge(_find_device(hardware, settings, name), selection, record),
-            timings[reference],
-            again,
-            again if name == reference else timings[name],
-        )
-        for name in made.records
-    }
+    judges = _Judges(hardware, settings, read_selection(samples, record), record)
+    scenarios = read_scenarios(every, record)
+    best = {batch: find_best(settings.variants, timings, batch) for batch in batches}
     return Timed(
         hardware=hardware,
         run=run,
-        selection=selection,
+        selection=judges.selection,
         batches=batches,
         timings=timings,
-        comparisons=comparisons,
+        comparisons=_compare_all(judges, timings, again, reference),
+        best_torch=best,
+        against_torch=compare_with_best(
+            best, timings, Control(timings[reference], again), judges.make
+        ),
         scenarios={name: scenarios.find(name, why) for name, why in absent.items()},
         device=read_device_times(every, record, absent, reference),
         answers=checks,
     )
 
 
-def _make_judge(device: Device, selection: Selection, record: Mapping[str, Any]) -> Judge:
-    """Return the judge with what the session was run by."""
-    return Judge(
-        device=device,
-        profile=str(record.get("profile", NOT_RECORDED)),
-        selection=selection,
-        minimum_effects={
-            name: float(figure["minimum_effect"])
-            for name, figure in record.get("figures", {}).items()
-        },
-    )
+@dataclass(frozen=True)
+class _Judges:
+    """What the session was run on and by, which every judge of two of its contenders is told."""
+
+    hardware: Hardware
+    settings: Settings
+    selection: Selection
+    record: Mapping[str, Any]
+
+    def make(self, first: str, second: str) -> Judge:
+        """Return the judge of two variants."""
+        return Judge(
+            device=self._find_device(first, second),
+            profile=str(self.record.get("profile", NOT_RECORDED)),
+            selection=self.selection,
+            minimum_effects={
+                name: float(figure["minimum_effect"])
+                for name, figure in self.record.get("figures", {}).items()
+            },
+        )
+
+    def _find_device(self, *names: str) -> Device:
+        """Return the noisier of the devices that variants run on.
+
+        One that nobody recorded counts as the noisier: fewer figures decide there.
+        """
+        backends = {self.settings.variants[name].backend for name in names}
+        kinds = {self.hardware.engine.get(backend, {}).get("device") for backend in backends}
+        return "gpu" if kinds == {"cuda"} else "cpu"
 
 
 def _read_run(record: Mapping[str, Any] | None) -> Run | NotMeasured:
@@ -199,22 +214,18 @@ def _why_not_timed(
     return None
 
 
-def _find_device(hardware: Hardware, settings: Settings, variant: str) -> Device:
-    """Return the noisier of the two devices that a variant and the reference run on.
-
-    One that nobody recorded counts as the noisier: fewer figures decide there.
-    """
-    backends = {settings.variants[name].backend for name in (settings.reference, variant)}
-    kinds = {hardware.engine.get(backend, {}).get("device") for backend in backends}
-    return "gpu" if kinds == {"cuda"} else "cpu"
-
-
-def _compare_variant(
-    judge: Judge, reference: Timings, again: Timings, contender: Timings
-) -> dict[int, Comparisons | NotMeasured]:
+def _compare_all(
+    judges: _Judges, timings: Mapping[str, Timings], again: Timings, reference: str
+) -> dict[str, dict[int, Comparisons | NotMeasured]]:
+    """Return every variant against the reference; the reference against its second run."""
     return {
-        batch: _compare(judge, reference[batch], again[batch], timing)
-        for batch, timing in contender.items()
+        name: {
+            batch: _compare(
+                judges.make(reference, name), timings[reference][batch], again[batch], timing
+            )
+            for batch, timing in (again if name == reference else own).items()
+        }
+        for name, own in timings.items()
     }
 
 

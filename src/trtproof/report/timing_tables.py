@@ -13,6 +13,8 @@ from trtproof.report.comparisons import Comparison
 from trtproof.report.figures import PERCENTILES, NotMeasured, Timing
 from trtproof.report.findings import Findings, VariantFindings
 from trtproof.report.metrics import ratio_key
+from trtproof.report.torch_best import torch_key
+from trtproof.report.torch_tables import best_cell, best_column, best_name, best_text
 
 TONES: Final[dict[Word, Tone]] = {
     Word.FASTER: "ok",
@@ -32,6 +34,7 @@ def latency_table(findings: Findings, facts: Facts, batch: int) -> Table:
         Column(f"Speed, {findings.reference.name} = 1", is_number=True),
         Column("95 % interval", is_number=True),
         Column("Verdict"),
+        best_column(findings, batch),
         Column("Samples per second", is_number=True),
         Column("Requests", is_number=True),
     )
@@ -45,11 +48,12 @@ def latency_table(findings: Findings, facts: Facts, batch: int) -> Table:
                 facts.device_cell(variant.name, f"latency_b{batch}_ms", "p50"),
                 replace(_percentile_cell(facts, variant.name, timing, "p99"), detail=""),
                 *_speed_cells(variant, findings, facts, batch),
+                best_cell(findings, facts, variant, batch),
                 facts.device_cell(variant.name, f"throughput_b{batch}_ips"),
                 facts.device_cell(variant.name, f"samples_b{batch}_count"),
             )
         rows.append((name_cell(variant.name, position), *cells))
-    return Table(columns=columns, rows=rows)
+    return Table(columns=columns, rows=rows, notes=[f"{best_text(findings, batch)}."])
 
 
 def percentile_table(findings: Findings, facts: Facts, batch: int) -> Table:
@@ -99,9 +103,19 @@ def verdict_table(findings: Findings, facts: Facts, batch: int) -> Table:
             continue
         head = replace(name, detail="" if position else "its second run")
         rows += [
-            (head, *_comparison_cells(findings, facts, variant, (batch, figure), comparison))
+            (
+                head,
+                *_comparison_cells(
+                    findings,
+                    facts,
+                    variant,
+                    ratio_key(figure, batch, is_reference=not position),
+                    comparison,
+                ),
+            )
             for figure, comparison in comparisons.items()
         ]
+        rows += _torch_rows(findings, facts, variant, name, batch)
     return Table(columns=columns, rows=rows, notes=_verdict_notes(findings))
 
 
@@ -145,13 +159,11 @@ def _comparison_cells(
     findings: Findings,
     facts: Facts,
     variant: VariantFindings,
-    place: tuple[int, str],
+    key: str,
     comparison: Comparison,
 ) -> tuple[Cell, ...]:
-    """Return the cells beside the name; `place` is batch size and figure."""
-    batch, figure = place
+    """Return the cells beside the name; `key` is where the ratio stands in the metrics."""
     is_reference, name = variant is findings.reference, variant.name
-    key = ratio_key(figure, batch, is_reference=is_reference)
     verdict, word = comparison.verdict, word_cell(comparison)
     says_all = is_reference or not verdict.gates  # an indicative verdict's reason says so
     why = verdict.reason if says_all else f"{word.detail}; {verdict.reason}"
@@ -168,6 +180,21 @@ def _comparison_cells(
         *((every,) if findings.selection.left_out else ()),
         Cell(f"{100 * verdict.delta:.1f} %", kind="number"),
     )
+
+
+def _torch_rows(
+    findings: Findings, facts: Facts, variant: VariantFindings, name: Cell, batch: int
+) -> list[Sequence[Cell]]:
+    """Return the comparisons with the best PyTorch setting, where that is not the reference."""
+    best, found = best_name(findings, batch), variant.against_torch[batch]
+    if best in {"", findings.reference.name} or isinstance(found, NotMeasured):
+        return []
+    rows: list[Sequence[Cell]] = []
+    for figure, comparison in found.items():
+        key = torch_key(figure, batch)
+        title, *cells = _comparison_cells(findings, facts, variant, key, comparison)
+        rows.append((name, replace(title, detail=f"against {best}"), *cells))
+    return rows
 
 
 def _interval_cell(facts: Facts, variant: str, key: str, prefix: str = "ci_") -> Cell:

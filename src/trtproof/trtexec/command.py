@@ -11,7 +11,9 @@ from trtproof.trtexec.switches import (
     Invocation,
     parse_options,
     parse_version,
+    parse_warm_up,
     read_banner,
+    split_options,
 )
 
 DESCRIPTION = (
@@ -57,7 +59,11 @@ def _invocation(parsed: argparse.Namespace) -> Invocation:
             f"it is not said which trtexec measured {parsed.name}, and their defaults differ; pass "
             "--log, or --trtexec with its version and --options with its switches"
         )
-    return Invocation(parse_version(parsed.trtexec), parse_options(parsed.options))
+    return Invocation(
+        parse_version(parsed.trtexec),
+        parse_options(parsed.options),
+        parse_warm_up(split_options(parsed.options)),
+    )
 
 
 def _logged(parsed: argparse.Namespace) -> Invocation:

@@ -73,10 +73,7 @@ def _contents(
     """Return what the files hold, each under its own key, once they agree with each other."""
     contents: dict[str, Any] = {}
     if "times" in texts:
-        times = read_times(_parse(texts["times"], paths["times"]), file=paths["times"].name)
-        _require_transfers(times, invocation)
-        contents["samples_count"] = times.samples_count
-        contents["times_ms"] = _rounded(times.summary())
+        contents |= _read_times(texts["times"], paths["times"], invocation)
     layers: Inspection | None = None
     if "layers" in texts:
         inspected = inspect_text(texts["layers"], Asked(precision))
@@ -95,6 +92,22 @@ def _contents(
         if layers is not None:
             _require_same_engine(profile, layers, paths["profile"].name)
         contents["profile"] = profile
+    return contents
+
+
+def _read_times(text: str, path: Path, invocation: Invocation) -> dict[str, Any]:
+    """Return the statistics of exported times, and how many requests of the warm-up they had."""
+    data = _parse(text, path)
+    warm_up_ms = invocation.warm_up_ms if invocation.exports_warm_up else 0.0
+    times = read_times(data, file=path.name, warm_up_ms=warm_up_ms)
+    _require_transfers(times, invocation)
+    contents: dict[str, Any] = {
+        "samples_count": times.samples_count,
+        "warm_up_count": len(data) - times.samples_count,
+        "times_ms": _rounded(times.summary()),
+    }
+    if times.queries_per_s is not None:
+        contents["queries_per_s"] = round(times.queries_per_s, DIGITS)
     return contents
 
 

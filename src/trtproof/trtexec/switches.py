@@ -1,7 +1,7 @@
-"""What a trtexec measurement is: it depends on three switches, whose defaults TensorRT 11 turned.
+"""How a run of trtexec was called: which version, and which options that change what is timed.
 
-Up to 10, transfers are on, CUDA graph and spin wait off; from 11 on, transfers are off, both others
-on, and --noDataTransfers does nothing (TensorRT, samples/common/sampleOptions.cpp).
+The defaults of the three switches turned in TensorRT 11 (trtproof.measure.trtexec_switches), where
+--noDataTransfers does nothing (TensorRT, samples/common/sampleOptions.cpp).
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from trtproof.errors import InputError
-
-Protocol = Literal["trtexec10", "trtexec11"]
+from trtproof.measure.trtexec_switches import WARM_UP_MS, Protocol, Switches
 
 UNKNOWN: Final = "unknown"
 """The precision of an engine of which nobody says what it was to compute in."""
 
 TURNED_IN: Final = 11
+EXPORTS_WARM_UP: Final = 8
+"""Up to this major version, exported times can hold the requests of the warm-up as well."""
+
 OLDEST: Final = 8
 TURNING: Final = (
     "noDataTransfers",
@@ -40,28 +42,20 @@ MAJOR_DIGITS: Final = 4
 
 
 @dataclass(frozen=True)
-class Switches:
-    """How requests were timed."""
-
-    data_transfers: bool
-    cuda_graph: bool
-    spin_wait: bool
-
-    def __str__(self) -> str:
-        words = (
-            "transfers included" if self.data_transfers else "without transfers",
-            "CUDA graph" if self.cuda_graph else "no CUDA graph",
-            "spin wait" if self.spin_wait else "blocking wait",
-        )
-        return ", ".join(words)
-
-
-@dataclass(frozen=True)
 class Invocation:
-    """One run of trtexec: its major version and the names of its options, without values."""
+    """One run of trtexec: its major version and the names of its options.
+
+    `warm_up_ms` is the one option whose value matters here.
+    """
 
     major: int
     options: Sequence[str]
+    warm_up_ms: float = WARM_UP_MS
+
+    @property
+    def exports_warm_up(self) -> bool:
+        """Say whether files of this version can hold requests that trtexec itself leaves out."""
+        return self.major <= EXPORTS_WARM_UP
 
     @property
     def protocol(self) -> Protocol:
@@ -90,6 +84,7 @@ class Invocation:
             "trtexec_major": self.major,
             "options": sorted(set(self.options)),
             "switches": asdict(self.switches),
+            "warm_up_ms": self.warm_up_ms,
         }
 
 
@@ -113,13 +108,32 @@ def parse_options(text: str) -> tuple[str, ...]:
     Raises:
         InputError: one is almost an option that changes what is timed.
     """
-    words = re.split(r"[,\s]+", text.strip())
-    names = tuple(word.lstrip("-").partition("=")[0] for word in words if word.lstrip("-"))
+    names = tuple(word.lstrip("-").partition("=")[0] for word in split_options(text))
     for name in names:
         near = get_close_matches(name, TURNING, n=1, cutoff=0.8)
         if near and name not in TURNING:
             raise InputError(f"--options {name!r} is none of trtexec's; do you mean {near[0]}?")
     return names
+
+
+def split_options(text: str) -> list[str]:
+    """Return options as people write them, one by one with their values."""
+    return [word for word in re.split(r"[,\s]+", text.strip()) if word.lstrip("-")]
+
+
+def parse_warm_up(words: Sequence[str]) -> float:
+    """Return the milliseconds of --warmUp=N among options as written, or trtexec's default.
+
+    Raises:
+        InputError: its value is no number.
+    """
+    for word in words:
+        name, _, value = word.lstrip("-").partition("=")
+        if name == "warmUp":
+            if not re.fullmatch(r"\d+(\.\d+)?", value):
+                raise InputError(f"{word} has no number of milliseconds; write it as in warmUp=500")
+            return float(value)
+    return WARM_UP_MS
 
 
 def read_banner(log: str) -> Invocation | None:
@@ -130,5 +144,6 @@ def read_banner(log: str) -> Invocation | None:
     found = BANNER.search(log)
     if found is None:
         return None
-    words = [word[2:].partition("=")[0] for word in found[2].split() if word.startswith("--")]
-    return Invocation(int(found[1][:-MAJOR_DIGITS] or found[1][0]), tuple(words))
+    words = [word for word in found[2].split() if word.startswith("--")]
+    names = tuple(word[2:].partition("=")[0] for word in words)
+    return Invocation(int(found[1][:-MAJOR_DIGITS] or found[1][0]), names, parse_warm_up(words))

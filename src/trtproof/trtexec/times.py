@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any, Final
 
 from trtproof.errors import InputError
-from trtproof.measure.quantiles import percentile
+from trtproof.measure.trtexec_figures import summarise
 
 PARTS: Final = {"h2d": "H2d", "compute": "Compute", "d2h": "D2h"}
 FIGURES: Final = ("latency", "compute", "h2d", "d2h", "enqueue")
@@ -22,7 +22,6 @@ NAMES: Final = (
     *(f"{end}{word}Ms" for word in PARTS.values() for end in ("start", "end")),
     *(f"{part}Ms" for part in PARTS),
 )
-QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 TOLERANCE_MS: Final = 0.01
 """trtexec writes six significant digits, so that differences of late times are rounded."""
 
@@ -31,9 +30,13 @@ RELATIVE_TOLERANCE: Final = 1e-4
 
 @dataclass(frozen=True)
 class Times:
-    """Figure -> milliseconds of every request; latency is the sum of its parts, not host wall."""
+    """Figure -> milliseconds of every request; latency is the sum of its parts, not host wall.
+
+    `wall_ms` is from the first request's first copy to the last one's last.
+    """
 
     columns: Mapping[str, Sequence[float]]
+    wall_ms: float
 
     @property
     def samples_count(self) -> int:
@@ -45,13 +48,23 @@ class Times:
         """Say whether any request's copies took any time."""
         return any(map(any, (self.columns["h2d"], self.columns["d2h"])))
 
+    @property
+    def queries_per_s(self) -> float | None:
+        """Return what trtexec calls Throughput; None where the requests span no time."""
+        return 1000 * self.samples_count / self.wall_ms if self.wall_ms > 0 else None
+
     def summary(self) -> dict[str, dict[str, float]]:
-        """Return figure -> min, mean, max and percentiles as trtexec itself computes them."""
-        return {name: _summarise(values) for name, values in self.columns.items()}
+        """Return figure -> its statistics as trtexec itself computes them."""
+        return {name: summarise(values) for name, values in self.columns.items()}
 
 
-def read_times(data: Any, *, file: str) -> Times:
-    """Return the times of an exported file, checked.
+def read_times(data: Any, *, file: str, warm_up_ms: float = 0.0) -> Times:
+    """Return the times of an exported file, checked, without requests of the warm-up.
+
+    Args:
+        data: the parsed file.
+        file: its name, for errors.
+        warm_up_ms: requests that began to compute earlier are left out, as trtexec does.
 
     Raises:
         InputError: it is not such a file, or its times contradict each other; names the request.
@@ -59,7 +72,20 @@ def read_times(data: Any, *, file: str) -> Times:
     if not isinstance(data, list) or not data:
         raise _wrong(file, "it has no list of requests")
     rows = [_read_request(entry, file, position) for position, entry in enumerate(data)]
-    return Times({name: [row[name] for row in rows] for name in FIGURES})
+    kept = [
+        (row, entry)
+        for row, entry in zip(rows, data, strict=True)
+        if entry["startComputeMs"] >= warm_up_ms
+    ]
+    if not kept:
+        raise InputError(
+            f"{file} has no request that began after {warm_up_ms:g} ms of warm-up; state warmUp=0 "
+            "in --options if it had none"
+        )
+    return Times(
+        columns={name: [row[name] for row, _ in kept] for name in FIGURES},
+        wall_ms=max(entry["endD2hMs"] for _, entry in kept) - kept[0][1]["startH2dMs"],
+    )
 
 
 def _read_request(entry: Any, file: str, position: int) -> dict[str, float]:
@@ -92,11 +118,6 @@ def _require_near(found: float, stated: float, scale: float, what: str) -> None:
             f"{what} is stated as {stated} ms, but the other times make it {found:.6g} ms; "
             "export the file again"
         )
-
-
-def _summarise(values: Sequence[float]) -> dict[str, float]:
-    figures = {"min": min(values), "mean": sum(values) / len(values), "max": max(values)}
-    return figures | {name: percentile(values, share) for name, share in QUANTILES.items()}
 
 
 def _wrong(file: str, problem: str) -> InputError:
