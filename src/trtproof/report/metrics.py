@@ -104,7 +104,7 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
     measured = device_figures(variant.device, is_reference=is_reference)
     metrics |= {key: _rounded(values) for key, values in measured.items()}
     ratios = list_ratios(variant.against_torch)
-    metrics |= {key: _rounded(_ratio(verdict)) for key, verdict in ratios.items()}
+    metrics |= {key: _rounded(flatten_ratio(verdict)) for key, verdict in ratios.items()}
     metrics |= _scenarios(variant.scenarios)
     if isinstance(findings.run, Run) and variant.name in findings.run.graphs:
         metrics["cuda_graph_captured"] = findings.run.graphs[variant.name]
