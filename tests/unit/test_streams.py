@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,13 @@ from trtproof.backends.base import Runner
 from trtproof.errors import BackendError
 from trtproof.measure.clock import Clock, MonotonicClock
 from trtproof.measure.loop import NullRunner
-from trtproof.measure.streams import FEWEST_COMPLETED, StreamRule, Window, run_streams
+from trtproof.measure.streams import (
+    FEWEST_COMPLETED,
+    READY_RUNS,
+    StreamRule,
+    Window,
+    run_streams,
+)
 from trtproof.tensor import Feeds
 
 REQUESTS: list[Feeds] = [{"x": np.array([value])} for value in range(3)]
@@ -65,23 +72,28 @@ def test_processor_time_is_read_wherever_the_window_begins(step_ns: int) -> None
 def test_requests_rotate_and_streams_start_at_different_ones() -> None:
     runners = [Counting(), Counting()]
     run_window(runners, StreamRule(0.0, 0.002), MonotonicClock())
-    # the first is staged before the threads start, and by its thread again
-    assert runners[0].staged[1:4] == [0, 1, 2]
-    assert runners[1].staged[1:4] == [1, 2, 0]
+    assert runners[0].staged[READY_RUNS : READY_RUNS + 3] == [0, 1, 2]
+    assert runners[1].staged[READY_RUNS : READY_RUNS + 3] == [1, 2, 0]
 
 
-def test_all_streams_are_staged_once_before_any_runs() -> None:
-    order: list[str] = []
+def test_streams_get_ready_one_after_the_other_each_in_the_thread_that_runs_it() -> None:
+    order: list[tuple[int, int]] = []
 
     class Ordered(NullRunner):
-        def stage(self, slot: int, feeds: Feeds) -> None:
-            order.append("stage")
+        def __init__(self, number: int) -> None:
+            self.number = number
 
         def launch(self, slot: int) -> None:
-            order.append("launch")
+            order.append((self.number, threading.get_ident()))
+            time.sleep(0.002)  # long enough for others to come between
 
-    run_window([Ordered(), Ordered(), Ordered()], StreamRule(0.0, 0.002), MonotonicClock())
-    assert order[:3] == ["stage"] * 3
+    count = 3
+    run_window([Ordered(number) for number in range(count)], StreamRule(0, 0.002), MonotonicClock())
+    ready = order[: count * READY_RUNS]
+    blocks = [ready[at : at + READY_RUNS] for at in range(0, len(ready), READY_RUNS)]
+    assert all(len(set(block)) == 1 for block in blocks)
+    assert {number for number, _ in ready} == {*range(count)}
+    assert set(ready) == set(order)
 
 
 def test_every_stream_has_a_thread_of_its_own() -> None:

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
+from threading import Barrier, BrokenBarrierError, Lock
 from typing import Final
 
 import numpy as np
 
-from trtproof.backends.base import Runner
+from trtproof.backends.base import Runner, run_once
 from trtproof.measure.clock import Clock
 from trtproof.measure.loop import COLUMNS
 from trtproof.tensor import Array, Feeds
 
 SLOT: Final = 0
+READY_RUNS: Final = 3
+"""Requests before a stream is ready: ONNX Runtime runs plainly, captures, then replays a graph."""
+
 FEWEST_COMPLETED: Final = 3
 """Requests of every stream inside a window, which a slow engine lengthens."""
 
@@ -55,11 +58,32 @@ class _Streams:
         self.clock = clock
         self.cpu_clock = cpu_clock
         self.cpu_start_ns: int | None = None
-        self.start_ns = clock.now_ns() + int(rule.warm_seconds * 1e9)
-        self.end_ns = self.start_ns + int(rule.seconds * 1e9)
+        self.start_ns = self.end_ns = 0
+        self._rule = rule
         self._lacking = streams
         self._failed = False
         self._lock = Lock()
+        self._ready = Barrier(streams, action=self._begin)
+
+    def get_ready(self, runner: Runner, request: Feeds) -> bool:
+        """Make one stream ready in its own thread, and wait for the others; False: one failed.
+
+        One after the other, since a library may now capture a CUDA graph, which takes the whole
+        GPU; and in the thread that will run it, since ONNX Runtime keeps a graph by thread.
+        """
+        try:
+            with self._lock:
+                for _ in range(READY_RUNS):
+                    run_once(runner, request, SLOT)
+            self._ready.wait()
+        except BrokenBarrierError:
+            return False
+        return True
+
+    def _begin(self) -> None:
+        """Set the window once all streams are ready."""
+        self.start_ns = self.clock.now_ns() + int(self._rule.warm_seconds * 1e9)
+        self.end_ns = self.start_ns + int(self._rule.seconds * 1e9)
 
     def goes_on(self, now_ns: int) -> bool:
         """Say whether another request is due: all streams are kept busy until the last is done."""
@@ -80,6 +104,7 @@ class _Streams:
     def give_up(self) -> None:
         """Let the other streams end: one failed."""
         self._failed = True
+        self._ready.abort()
 
 
 def run_streams(
@@ -97,8 +122,6 @@ def run_streams(
     Raises:
         BackendError: an inference failed; the other streams end with their current request.
     """
-    for stream, runner in enumerate(runners):  # one after the other: some capture CUDA graphs now
-        runner.stage(SLOT, requests[stream % len(requests)])
     shared = _Streams(clock, cpu_clock, rule, streams=len(runners))
     with ThreadPoolExecutor(max_workers=len(runners)) as pool:
         futures = [
@@ -123,8 +146,10 @@ def _run_stream(
     """Return start and latency in nanoseconds of every request of one stream."""
     times: list[tuple[int, int]] = []
     completed, entered = 0, False
-    end = shared.clock.now_ns()
     try:
+        if not shared.get_ready(runner, requests[first % len(requests)]):
+            return times
+        end = shared.clock.now_ns()
         while shared.goes_on(end):
             if not entered and end >= shared.start_ns:
                 entered = True
