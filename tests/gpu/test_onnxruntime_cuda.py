@@ -160,7 +160,7 @@ def test_a_cuda_graph_that_is_refused_is_recorded_and_launched_plainly(tmp_path:
         feeds = requests(1)[0]
         np.testing.assert_array_equal(run_once(runner, feeds)["y"], answer_on_cpu(out, feeds))
         assert engine.facts["cuda_graph_captured"] == 0
-        assert engine.facts["cuda_graph_failures"]
+        assert engine.facts["cuda_graph_failure"]
 
 
 def test_a_model_that_the_library_refuses_is_a_failed_build(tmp_path: Path) -> None:

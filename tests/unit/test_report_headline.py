@@ -133,6 +133,17 @@ def test_a_cuda_graph_that_was_asked_for_and_is_not_there_is_said_first():
     ]
 
 
+def test_nodes_that_a_gpu_left_to_the_cpu_are_said_first():
+    details = {"nodes_count": 122, "cpu_nodes_count": 2, "cpu_nodes": ["pick (NonZero)", "n (If)"]}
+    inputs = change(INPUTS, "onnxruntime-fp32", details=details)
+    build(inputs)
+    (warning,) = make_warnings(load(inputs)[0])
+    assert warning == (
+        "onnxruntime-fp32 computes 2 of 122 nodes on the CPU, and copies there and back: "
+        "pick (NonZero), n (If)"
+    )
+
+
 def test_a_captured_cuda_graph_is_no_warning():
     inputs = change(INPUTS, "onnxruntime-fp32", engine={"cuda_graph_captured": 1})
     build(inputs)

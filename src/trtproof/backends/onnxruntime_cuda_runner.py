@@ -17,7 +17,7 @@ import numpy as np
 from trtproof.backends.base import RunOptions
 from trtproof.backends.cuda.buffers import Slot
 from trtproof.backends.cuda.device import Device, open_device
-from trtproof.backends.cuda.graphs import compare_replay
+from trtproof.backends.cuda.graphs import compare_replay, describe_replays
 from trtproof.backends.cuda.runner import CudaRunner, TensorPlace, Tensors
 from trtproof.backends.host import load_signature
 from trtproof.backends.onnxruntime_cuda_session import (
@@ -150,11 +150,8 @@ class OnnxRuntimeCudaEngine:
         folder, _ = self._place
         facts: dict[str, Any] = asdict(load_settings(folder))
         facts |= {"provider": CUDA_PROVIDER, "gpu": self._device.name, "execution": "sequential"}
-        if self._options.cuda_graph and self._runners:
-            facts["cuda_graph_captured"] = min(item.cuda_graph_captured for item in self._runners)
-            facts["cuda_graph_failures"] = [
-                why for item in self._runners for why in item.graph_failures
-            ]
+        if self._options.cuda_graph:
+            facts |= describe_replays(self._runners)
         return facts
 
     def runner(self, stream: int) -> OnnxRuntimeCudaRunner:

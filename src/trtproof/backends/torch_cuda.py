@@ -18,7 +18,7 @@ import torch
 from trtproof.backends.base import RunOptions
 from trtproof.backends.cuda.buffers import Slot
 from trtproof.backends.cuda.device import Device, open_device
-from trtproof.backends.cuda.graphs import compare_replay
+from trtproof.backends.cuda.graphs import compare_replay, describe_replays
 from trtproof.backends.cuda.runner import CudaRunner, TensorPlace, Tensors
 from trtproof.errors import BackendError, CudaGraphError
 from trtproof.tensor import Signature
@@ -203,11 +203,8 @@ class TorchCudaEngine:
     def facts(self) -> Mapping[str, Any]:
         """Return how the module runs, and whether graphs are replayed by now."""
         facts = dict(self._facts) | asdict(self._settings) | {"gpu": self._device.name}
-        if self._options.cuda_graph and self._runners:
-            facts["cuda_graph_captured"] = min(item.cuda_graph_captured for item in self._runners)
-            facts["cuda_graph_failures"] = [
-                why for item in self._runners for why in item.graph_failures
-            ]
+        if self._options.cuda_graph:
+            facts |= describe_replays(self._runners)
         return facts
 
     def runner(self, stream: int) -> TorchCudaRunner:

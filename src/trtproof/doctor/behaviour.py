@@ -47,7 +47,7 @@ def check_replay() -> Finding:
         runner = made.runner(0)
         wrong = _first_wrong(built, runner, [_shifted(question.feeds, n) for n in range(REPLAYS)])
         captured = made.facts.get("cuda_graph_captured")
-        obstacle = str(made.facts.get("cuda_graph_obstacle", ""))
+        obstacle = str(made.facts.get("cuda_graph_failure", ""))
     if wrong:
         return failed(f"replayed as a CUDA graph, {wrong}", _without_graph())
     if captured != 1:

@@ -9,7 +9,7 @@ from trtproof.measure.verdict import Word
 from trtproof.report.calibration import calibration_warnings
 from trtproof.report.cells import NOT_MEASURED, Facts, format_number
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
-from trtproof.report.findings import Findings, Run, VariantFindings
+from trtproof.report.findings import Findings, Plan, Run, VariantFindings
 from trtproof.report.place import elsewhere_text
 from trtproof.report.quiet import BUSY_LOAD_PER_CORE, QUIET_SHARE
 from trtproof.report.session_texts import TOO_FEW, cause_text, control_text, noise_floor
@@ -79,6 +79,7 @@ def make_warnings(findings: Findings) -> list[str]:
         *warnings,
         *_origin_warnings(findings),
         *_graph_warnings(findings),
+        *_placement_warnings(findings),
         *calibration_warnings(findings),
         *_noise_warnings(findings),
     ]
@@ -120,6 +121,17 @@ def _graph_warnings(findings: Findings) -> list[str]:
         f"{run.engine(name).get('cuda_graph_failure', 'its launches were not captured')}"
         for name, captured in run.graphs.items()
         if not captured
+    ]
+
+
+def _placement_warnings(findings: Findings) -> list[str]:
+    """Return which variants of a GPU computed a part of their graph on the CPU, and which part."""
+    return [
+        f"{variant.name} computes {count} of {variant.plan.details['nodes_count']} nodes on the "
+        f"CPU, and copies there and back: {', '.join(variant.plan.details['cpu_nodes'])}"
+        for variant in findings.variants
+        if isinstance(variant.plan, Plan)
+        and (count := variant.plan.details.get("cpu_nodes_count", 0))
     ]
 
 

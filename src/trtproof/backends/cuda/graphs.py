@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -28,6 +28,34 @@ class Replayable(Protocol):
     def close(self) -> None:
         """Give it back."""
         ...
+
+
+class Replaying(Protocol):
+    """A runner that was asked to launch by a graph."""
+
+    @property
+    def cuda_graph_captured(self) -> int:
+        """Return 1 when every launch is replayed from a graph, otherwise 0."""
+        ...
+
+    @property
+    def graph_failures(self) -> list[str]:
+        """Return why launches were not captured."""
+        ...
+
+
+def describe_replays(runners: Sequence[Replaying]) -> dict[str, Any]:
+    """Return an engine's facts of its graphs: whether all launches are replayed, else why not.
+
+    Nothing while no runner is there.
+    """
+    if not runners:
+        return {}
+    failures = [why for runner in runners for why in runner.graph_failures]
+    captured = min(runner.cuda_graph_captured for runner in runners)
+    return {"cuda_graph_captured": captured} | (
+        {"cuda_graph_failure": failures[0]} if failures else {}
+    )
 
 
 class Graph:

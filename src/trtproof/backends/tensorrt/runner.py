@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from trtproof.backends.cuda.buffers import Slot, TensorBuffer
+from trtproof.backends.cuda.graphs import describe_replays
 from trtproof.backends.cuda.memory import DeviceMemory
 from trtproof.backends.cuda.runner import CudaRunner
 from trtproof.backends.tensorrt import library
@@ -69,11 +70,7 @@ class TensorRtRunner(CudaRunner):
             facts["scratch_bytes"] = self._scratch_bytes
         if self.context is not None:
             facts["profile"] = int(self.context.active_optimization_profile)
-        if self._options.cuda_graph:
-            facts["cuda_graph_captured"] = self.cuda_graph_captured
-        if self.graph_failures:
-            facts["cuda_graph_failure"] = self.graph_failures[0]
-        return facts
+        return facts | (describe_replays([self]) if self._options.cuda_graph else {})
 
     def bind(self, slot: Slot) -> None:
         """Give the context this slot's shapes and addresses, and the outputs their shapes.
