@@ -174,6 +174,8 @@ class _ScenarioRunner:
             "open_ns": opened["open_ns"],
             "first_ns": answered["first_ns"],
         }
+        if opened["context_ns"] is not None:
+            phases["context_ns"] = opened["context_ns"]
         rows = np.array([(1, begun_ns, total_ns, answered["cpu_ns"])], dtype=np.int64)
         self._record.blocks.append(self._block(turn, link, rows, COLD))
         rest = {"rest_ns": total_ns - sum(phases.values()), "total_ns": total_ns}

@@ -16,6 +16,7 @@ from trtproof.report.scenarios import PHASES, Load, Sustained
 PHASE_TITLES: Final = {
     "process": "Process",
     "import": "Imports",
+    "context": "GPU context",
     "open": "Open the plan",
     "first": "First answer",
     "rest": "Between",
@@ -158,9 +159,17 @@ def _sustained_cells(facts: Facts, variant: str, found: Sustained) -> tuple[Cell
     )
 
 
+def shown_phases(findings: Findings) -> list[str]:
+    """Return the phases of cold starts that any variant has, in their order."""
+    colds = [variant.scenarios.cold for variant in findings.variants]
+    seen = {name for cold in colds if not isinstance(cold, NotMeasured) for name in cold.phases_ms}
+    return [phase for phase in PHASES if phase in seen or not seen]
+
+
 def cold_table(findings: Findings, facts: Facts) -> Table:
     """Return the time from the start of a process to its first answer, by phase."""
-    heads = ("Start to first answer", *PHASE_TITLES.values(), "Processes")
+    shown = shown_phases(findings)
+    heads = ("Start to first answer", *(PHASE_TITLES[phase] for phase in shown), "Processes")
     columns = (Column("Variant"), *(Column(title, is_number=True) for title in heads))
     rows: list[Sequence[Cell]] = []
     for position, variant in enumerate(findings.variants):
@@ -170,7 +179,7 @@ def cold_table(findings: Findings, facts: Facts) -> Table:
             continue
         spread = " to ".join(format_number(end) for end in (found.least_ms, found.most_ms))
         total = replace(facts.device_cell(variant.name, "cold_ms", "total"), detail=spread)
-        phases = (facts.device_cell(variant.name, "cold_ms", phase) for phase in PHASES)
+        phases = (facts.device_cell(variant.name, "cold_ms", phase) for phase in shown)
         rows.append((name, total, *phases, _count(found.processes_count)))
     note = "Medians over processes; small print: the fastest and the slowest. The files were read "
     return Table(columns=columns, rows=rows, notes=[f"{note}before, so the disk's share is small."])
