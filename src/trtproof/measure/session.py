@@ -67,6 +67,8 @@ class _Run:
         self._config = launcher.inputs.config
         self._clock = clock
         self.record.start = launcher.inputs.read_state()
+        gpu = launcher.inputs.gpu
+        self.record.gpu = dict(gpu.facts) if gpu else None
         say_if_busy(self.record.start)
         self._evaluated = collect_evaluated(launcher)
         self._deadline_ns = clock.now_ns() + int(self._config.max_minutes * 60e9)

@@ -15,6 +15,7 @@ from trtproof.measure.verdict import INDICATIVE_PROFILES, Verdict
 from trtproof.report.comparisons import Comparisons
 from trtproof.report.evidence import Evidence
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
+from trtproof.report.gpu_findings import GpuFindings
 from trtproof.report.scenarios import Scenarios
 from trtproof.scoring.difference import TensorDifference
 from trtproof.scoring.drops import Drop
@@ -222,6 +223,7 @@ class Findings:
     sources: Sequence[Path] = field(default_factory=tuple)
     here: Hardware | None = None
     ladder: Sequence[Step] | NotMeasured = field(default_factory=tuple)
+    gpu: GpuFindings = field(default_factory=GpuFindings)
 
     @property
     def reference(self) -> VariantFindings:

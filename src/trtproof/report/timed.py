@@ -12,11 +12,13 @@ from trtproof.measure.disturbed import Selection
 from trtproof.measure.samples import LATENCY, of_scenario, read_samples
 from trtproof.measure.schedule import AGAIN
 from trtproof.report.answers import check_answers, load_answers, refuse_other_answers
+from trtproof.report.clock_check import check_clocks
 from trtproof.report.comparisons import Comparisons, Device, Judge
 from trtproof.report.evaluated import Evaluation
 from trtproof.report.evidence import read_evidence
 from trtproof.report.figures import NotMeasured, Timing, measured_batches, time_contender
 from trtproof.report.findings import AnswerCheck, Run, Settings
+from trtproof.report.gpu_findings import read_state
 from trtproof.report.left_out import read_selection
 from trtproof.report.place import find_measured
 from trtproof.report.scenarios import Scenarios, read_scenarios
@@ -81,14 +83,20 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
     timings = {name: _time_variant(name, why, samples, batches) for name, why in absent.items()}
     again = _time_variant(f"{reference}{AGAIN}", absent[reference], samples, batches)
     selection, scenarios = read_selection(samples, record), read_scenarios(every, record)
-    comparisons = {
-        name: _compare_variant(
-            _make_judge(_find_device(hardware, settings, name), selection, record),
-            timings[reference],
-            again,
-            again if name == reference else timings[name],
-        )
+    judges = {
+        name: _make_judge(_find_device(hardware, settings, name), selection, record)
         for name in made.records
+    }
+    compared = {
+        name: _compare_variant(
+            judge, timings[reference], again, again if name == reference else timings[name]
+        )
+        for name, judge in judges.items()
+    }
+    clocks_mhz = read_state(record).clocks_mhz
+    comparisons = {
+        name: check_clocks(found, clocks_mhz, (reference, name), judges[name].minimum_effects)
+        for name, found in compared.items()
     }
     return Timed(
         hardware=hardware,
