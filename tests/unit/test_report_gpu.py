@@ -39,7 +39,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def window(name: str | None, mj: float = 0.0, **changes: Any) -> dict[str, Any]:
-    note = {"contender": name, "batch": 1, "mj_per_inference": mj, "power_w": 400.0,
+    note: dict[str, Any] = {"contender": name, "batch": 1, "mj_per_inference": mj, "power_w": 400.0,
             "agrees": True, "causes": []}  # fmt: skip
     return note | changes
 

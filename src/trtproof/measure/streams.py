@@ -97,6 +97,8 @@ def run_streams(
     Raises:
         BackendError: an inference failed; the other streams end with their current request.
     """
+    for stream, runner in enumerate(runners):  # one after the other: some capture CUDA graphs now
+        runner.stage(SLOT, requests[stream % len(requests)])
     shared = _Streams(clock, cpu_clock, rule, streams=len(runners))
     with ThreadPoolExecutor(max_workers=len(runners)) as pool:
         futures = [

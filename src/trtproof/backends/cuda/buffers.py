@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from trtproof.backends.cuda.device import Device
-from trtproof.backends.cuda.graphs import Graph
+from trtproof.backends.cuda.graphs import Replayable
 from trtproof.backends.cuda.memory import Copies, DeviceMemory, PinnedMemory
 from trtproof.backends.cuda.streams import Event, Stream
 from trtproof.errors import BackendError
@@ -98,7 +98,7 @@ class Slot:
         self.uploads = Copies(stream, to_device=True)
         self.downloads = Copies(stream, to_device=False)
         self.marks = [Event(device, timing=True) for _ in range(MARKS)] if marks else []
-        self.graph: Graph | None = None
+        self.graph: Replayable | None = None
         self.staged = False
         self.launched = False
         self.enqueue_ns = 0
