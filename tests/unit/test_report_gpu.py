@@ -49,7 +49,10 @@ def ledger(name: str) -> dict[str, Any]:
     parts = [
         {"part": part, "size_bytes": size * MIB, "source": "s"} for part, size in sizes.items()
     ]
-    told = [{"part": "weights", "size_bytes": 98 * MIB, "source": "the library's call"}]
+    told = [
+        {"part": "weights", "size_bytes": 98 * MIB, "source": "the library's call"},
+        {"part": "reserved", "size_bytes": 60 * MIB, "source": "its allocator"},
+    ]
     return {"contender": name, "batch": 1, "parts": parts, "told": told,
             "unexplained_bytes": -3 * MIB, "total_bytes": 649 * MIB,
             "peak_bytes": 700 * MIB}  # fmt: skip
@@ -175,6 +178,12 @@ def test_the_ledger_shows_every_part_and_the_rest():
     table = memory_table(findings, facts)
     assert texts(table)["torch-fp32"][:2] == ["1", "500.00 MiB"]
     assert details(table)["torch-fp32"][2] == "98.000 MiB (the library's call)"
+    assert details(table)["torch-fp32"][7] == "60.000 MiB (its allocator)"
+
+
+def test_a_variant_that_is_not_on_the_gpu_says_so_in_its_row():
+    found = measured(memory=[{"contender": "torch-fp32", "reason": "on the CPU"}])
+    assert texts(memory_table(*found))["torch-fp32"] == ["not measured: on the CPU"]
 
 
 def test_the_page_has_both_tables():

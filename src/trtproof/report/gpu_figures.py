@@ -37,7 +37,7 @@ def gpu_figures(findings: Findings, variant: VariantFindings) -> Figures:
             "idle_w": found.idle_w,
         }
     ledger = None if isinstance(gpu.memory, NotMeasured) else gpu.memory.get(name)
-    if ledger is not None:
+    if ledger is not None and not isinstance(ledger, NotMeasured):
         sizes = {part["part"]: part["size_bytes"] for part in ledger.parts}
         sizes |= {"unexplained": ledger.unexplained_bytes, "total": ledger.total_bytes}
         sizes |= {"peak": ledger.peak_bytes}

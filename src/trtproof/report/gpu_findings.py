@@ -76,7 +76,7 @@ class GpuFindings:
 
     state: GpuState = field(default_factory=GpuState)
     energy: Mapping[str, Sequence[Energy]] | NotMeasured = ABSENT
-    memory: Mapping[str, Ledger] | NotMeasured = ABSENT
+    memory: Mapping[str, Ledger | NotMeasured] | NotMeasured = ABSENT
 
 
 def load_gpu(sources: Sources) -> GpuFindings:
@@ -138,24 +138,27 @@ def _summarise(batch: int, windows: Sequence[Note], idle_w: float) -> Energy:
     )
 
 
-def _read_memory(notes: Sequence[Note]) -> Mapping[str, Ledger] | NotMeasured:
+def _read_memory(notes: Sequence[Note]) -> Mapping[str, Ledger | NotMeasured] | NotMeasured:
     if (absent := _why_absent(notes)) is not None:
         return absent
-    return {
-        note["contender"]: Ledger(
-            batch=note["batch"],
-            parts=note["parts"],
-            unexplained_bytes=note["unexplained_bytes"],
-            total_bytes=note["total_bytes"],
-            peak_bytes=note["peak_bytes"],
-            told=note["told"],
-        )
-        for note in notes
-    }
+    return {note["contender"]: _read_ledger(note) for note in notes}
+
+
+def _read_ledger(note: Note) -> Ledger | NotMeasured:
+    if "reason" in note:
+        return NotMeasured(str(note["reason"]))
+    return Ledger(
+        batch=note["batch"],
+        parts=note["parts"],
+        unexplained_bytes=note["unexplained_bytes"],
+        total_bytes=note["total_bytes"],
+        peak_bytes=note["peak_bytes"],
+        told=note["told"],
+    )
 
 
 def _why_absent(notes: Sequence[Note]) -> NotMeasured | None:
-    """Return why a scenario has no figures; a single note may give the reason."""
+    """Return why a scenario has no figures at all; a note of no contender gives the reason."""
     if not notes:
         return NotMeasured(NOT_ASKED)
-    return NotMeasured(str(notes[0]["reason"])) if "reason" in notes[0] else None
+    return None if "contender" in notes[0] else NotMeasured(str(notes[0]["reason"]))

@@ -8,7 +8,7 @@ from typing import Final
 
 from trtproof.report.cells import Cell, Column, Facts, Table, absent_cell, format_number, name_cell
 from trtproof.report.figures import NotMeasured
-from trtproof.report.findings import Findings
+from trtproof.report.findings import Findings, VariantFindings
 from trtproof.report.gpu_figures import BYTES_PER_MIB, MEMORY_KEY, energy_key
 from trtproof.report.gpu_findings import Energy, Ledger
 
@@ -22,6 +22,9 @@ MEMORY_HEADS: Final = {
     "total": "In use",
     "peak": "Peak",
 }
+TOLD_IN: Final = {"peak": ("allocated", "reserved"), "io": ()}
+"""Column -> the parts of what libraries say that stand in it; of others, those of its own name."""
+
 WHOLE_MODULE: Final = "gh200"
 """A superchip whose energy counter covers its processor and memory as well."""
 
@@ -81,16 +84,22 @@ def memory_table(findings: Findings, facts: Facts) -> Table:
     columns = (Column("Variant"), *(Column(head, is_number=True) for head in heads))
     rows: list[Sequence[Cell]] = []
     for position, variant in enumerate(findings.variants):
-        name, found = name_cell(variant.name, position), findings.gpu.memory
-        if isinstance(found, NotMeasured) or not variant.is_timed or variant.name not in found:
-            reason = found.reason if isinstance(found, NotMeasured) else variant.reason
-            rows.append((name, absent_cell(reason or "not timed", span=len(heads))))
+        name, ledger = name_cell(variant.name, position), _find_ledger(findings, variant)
+        if isinstance(ledger, NotMeasured):
+            rows.append((name, absent_cell(ledger.reason, span=len(heads))))
             continue
-        ledger = found[variant.name]
         batch = Cell(format_number(ledger.batch), kind="number")
         cells = [_memory_cell(facts, variant.name, part, ledger) for part in MEMORY_HEADS]
         rows.append((name, batch, *cells))
     return Table(columns=columns, rows=rows, notes=[MEMORY_NOTE])
+
+
+def _find_ledger(findings: Findings, variant: VariantFindings) -> Ledger | NotMeasured:
+    found = findings.gpu.memory
+    if isinstance(found, NotMeasured):
+        return found
+    absent = NotMeasured(variant.reason or "not timed")
+    return found.get(variant.name, absent) if variant.is_timed else absent
 
 
 def _memory_cell(facts: Facts, variant: str, part: str, ledger: Ledger) -> Cell:
@@ -98,6 +107,6 @@ def _memory_cell(facts: Facts, variant: str, part: str, ledger: Ledger) -> Cell:
     told = [
         f"{format_number(figure['size_bytes'] / BYTES_PER_MIB, 'mib')} ({figure['source']})"
         for figure in ledger.told
-        if figure["part"] == part and part != "io"
+        if figure["part"] in TOLD_IN.get(part, (part,))
     ]
     return replace(cell, detail="; ".join(told)) if told else cell
