@@ -83,20 +83,13 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
     timings = {name: _time_variant(name, why, samples, batches) for name, why in absent.items()}
     again = _time_variant(f"{reference}{AGAIN}", absent[reference], samples, batches)
     selection, scenarios = read_selection(samples, record), read_scenarios(every, record)
-    judges = {
-        name: _make_judge(_find_device(hardware, settings, name), selection, record)
-        for name in made.records
-    }
-    compared = {
+    devices = {name: _find_device(hardware, settings, name) for name in made.records}
+    judges = {name: _make_judge(kind, selection, record) for name, kind in devices.items()}
+    comparisons = {
         name: _compare_variant(
             judge, timings[reference], again, again if name == reference else timings[name]
         )
         for name, judge in judges.items()
-    }
-    clocks_mhz = read_state(record).clocks_mhz
-    comparisons = {
-        name: check_clocks(found, clocks_mhz, (reference, name), judges[name].minimum_effects)
-        for name, found in compared.items()
     }
     return Timed(
         hardware=hardware,
@@ -104,10 +97,24 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
         selection=selection,
         batches=batches,
         timings=timings,
-        comparisons=comparisons,
+        comparisons=_check_clocks(comparisons, judges, reference, record),
         scenarios={name: scenarios.find(name, why) for name, why in absent.items()},
         answers=checks,
     )
+
+
+def _check_clocks(
+    comparisons: Mapping[str, Mapping[int, Comparisons | NotMeasured]],
+    judges: Mapping[str, Judge],
+    reference: str,
+    record: Mapping[str, Any],
+) -> dict[str, Mapping[int, Comparisons | NotMeasured]]:
+    """Return the comparisons, those that only the GPU's clocks explain as INCONCLUSIVE."""
+    clocks_mhz = read_state(record).clocks_mhz
+    return {
+        name: check_clocks(found, clocks_mhz, (reference, name), judges[name].minimum_effects)
+        for name, found in comparisons.items()
+    }
 
 
 def _make_judge(device: Device, selection: Selection, record: Mapping[str, Any]) -> Judge:
