@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from trtproof import probing_gpu
 from trtproof.errors import HardwareError
 from trtproof.hardware import Hardware
-from trtproof.nvml import ask, open_nvml
+from trtproof.nvml import ask, hash_uuid, open_nvml
+from trtproof.probing_gpu import visible_devices
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
@@ -38,7 +38,5 @@ def find_uuid(short_uuid: str) -> str | None:
     with open_nvml() as nvml:
         if nvml is None:
             return None
-        count = ask(nvml.nvmlDeviceGetCount)
-        numbers = probing_gpu.visible_numbers(nvml, count)
-        found = [probing_gpu.read_gpu(nvml, number) for number in numbers]
-    return next((gpu.uuid for gpu in found if gpu.short_uuid == short_uuid), None)
+        uuids = [ask(nvml.nvmlDeviceGetUUID, handle) for handle in visible_devices(nvml)]
+    return next((uuid for uuid in uuids if hash_uuid(uuid) == short_uuid), None)

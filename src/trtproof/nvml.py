@@ -129,6 +129,13 @@ def list_parts(nvml: ModuleType, handle: Any) -> list[Any]:
     return parts
 
 
+def find_board(nvml: ModuleType, handle: Any) -> Any:
+    """Return the whole GPU of a part (MIG); a whole one is its own board."""
+    if not ask_optional(getattr(nvml, "nvmlDeviceIsMigDeviceHandle", None), handle):
+        return handle
+    return ask(nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle, handle)
+
+
 def _all_devices(nvml: ModuleType) -> Iterator[Any]:
     """Yield every GPU, each followed by its parts."""
     for number in range(ask(nvml.nvmlDeviceGetCount)):

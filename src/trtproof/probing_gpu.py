@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
 
 from trtproof import distributions
 from trtproof.errors import HardwareError
-from trtproof.nvml import ask, ask_optional, hash_uuid, open_nvml
+from trtproof.nvml import ask, ask_optional, find_board, hash_uuid, list_parts, open_nvml
 
 BYTES_PER_GIB: Final = 1024**3
 MILLIWATTS_PER_WATT: Final = 1000
@@ -57,50 +57,67 @@ def find_gpu(index: int) -> Gpu | None:
     with open_nvml() as nvml:
         if nvml is None:
             return None
-        count = ask(nvml.nvmlDeviceGetCount)
-        if count == 0:
+        if ask(nvml.nvmlDeviceGetCount) == 0:
             return None
-        numbers = visible_numbers(nvml, count)
-        if index >= len(numbers):
+        handles = visible_devices(nvml)
+        if index >= len(handles):
             raise HardwareError(
-                f"target.gpu_index is {index}, but this machine shows {len(numbers)} GPU(s); "
+                f"target.gpu_index is {index}, but this machine shows {len(handles)} GPU(s); "
                 "correct it in conf/target/ (the first is 0) or in CUDA_VISIBLE_DEVICES"
             )
-        return read_gpu(nvml, numbers[index])
+        return read_gpu(nvml, handles[index])
 
 
-def visible_numbers(nvml: ModuleType, count: int) -> list[int]:
-    """Return NVML's numbers of the GPUs that CUDA_VISIBLE_DEVICES shows, in its order.
+def visible_devices(nvml: ModuleType) -> list[Any]:
+    """Return the handles of the GPUs that CUDA_VISIBLE_DEVICES shows, in its order.
+
+    Of a GPU in parts (MIG) they are its parts: CUDA runs on nothing else of it.
 
     Raises:
         HardwareError: it hides all of them, or names one that is not here.
     """
+    boards = [_handle(nvml, number) for number in range(ask(nvml.nvmlDeviceGetCount))]
+    usable = {number: list_parts(nvml, board) or [board] for number, board in enumerate(boards)}
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
-        return list(range(count))
+        return [handle for handles in usable.values() for handle in handles]
     words = [word.strip() for word in chosen.split(",")]
     if any(word.isdigit() for word in words):
-        _require_one_order(nvml, count)
-    uuids = [ask(nvml.nvmlDeviceGetUUID, _handle(nvml, number)) for number in range(count)]
-    numbers: list[int] = []
+        _require_one_order(nvml, boards)
+    shown: list[Any] = []
     for word in words:
-        matching = [number for number, uuid in enumerate(uuids) if word and uuid.startswith(word)]
-        if word.isdigit() and int(word) < count:
-            matching = [int(word)]
-        if not matching:
+        found = _find_named(nvml, word, boards, usable)
+        if found is None:
             break  # CUDA ignores what follows the first name that it does not know
-        numbers += matching[:1]
-    if not numbers:
+        shown.append(found)
+    if not shown:
         raise HardwareError(
-            f"CUDA_VISIBLE_DEVICES={chosen!r} hides every one of this machine's {count} GPU(s); "
-            "unset it, or choose `target=cpu` to measure on the CPU"
+            f"CUDA_VISIBLE_DEVICES={chosen!r} hides every one of this machine's {len(boards)} "
+            "GPU(s); unset it, or choose `target=cpu` to measure on the CPU"
         )
-    return numbers
+    return shown
 
 
-def _require_one_order(nvml: ModuleType, count: int) -> None:
+def _find_named(
+    nvml: ModuleType, word: str, boards: Sequence[Any], usable: Mapping[int, Sequence[Any]]
+) -> Any:
+    """Return the device that one word names, by number or by the start of a UUID; or None."""
+    if word.isdigit():
+        return usable[int(word)][0] if int(word) in usable else None
+    if not word:
+        return None
+    for number, board in enumerate(boards):
+        if ask(nvml.nvmlDeviceGetUUID, board).startswith(word):
+            return usable[number][0]
+        for part in usable[number]:
+            if ask(nvml.nvmlDeviceGetUUID, part).startswith(word):
+                return part
+    return None
+
+
+def _require_one_order(nvml: ModuleType, boards: Sequence[Any]) -> None:
     """Refuse numbers that CUDA and NVML may count differently: CUDA puts the fastest GPU first."""
-    names = {ask(nvml.nvmlDeviceGetName, _handle(nvml, number)) for number in range(count)}
+    names = {ask(nvml.nvmlDeviceGetName, board) for board in boards}
     if len(names) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
         raise HardwareError(
             f"CUDA_VISIBLE_DEVICES numbers different GPUs ({', '.join(sorted(names))}) in an order "
@@ -108,22 +125,23 @@ def _require_one_order(nvml: ModuleType, count: int) -> None:
         )
 
 
-def read_gpu(nvml: ModuleType, number: int) -> Gpu:
-    """Return the facts of one GPU.
+def read_gpu(nvml: ModuleType, handle: Any) -> Gpu:
+    """Return the facts of one GPU, or of one part of it, whose settings are its board's.
 
     Raises:
         HardwareError: it does not answer, or lets only one process in.
     """
-    handle = _handle(nvml, number)
-    _require_shared(nvml, handle, number)
-    major, minor = ask(nvml.nvmlDeviceGetCudaComputeCapability, handle)
+    board = find_board(nvml, handle)
+    number = ask(nvml.nvmlDeviceGetIndex, board)
+    _require_shared(nvml, board, number)
+    major, minor = ask(nvml.nvmlDeviceGetCudaComputeCapability, board)
     return Gpu(
         index=number,
         uuid=ask(nvml.nvmlDeviceGetUUID, handle),
         name=ask(nvml.nvmlDeviceGetName, handle),
         compute_capability=f"{major}.{minor}",
         memory_gib=round(ask(nvml.nvmlDeviceGetMemoryInfo, handle).total / BYTES_PER_GIB),
-        settings=_settings(nvml, handle),
+        settings=_settings(nvml, board),
     )
 
 

@@ -113,6 +113,9 @@ class FakeNvml(ModuleType):
             raise make_error(pynvml.NVML_ERROR_INVALID_ARGUMENT)
         return self.gpus[index]
 
+    def nvmlDeviceGetIndex(self, gpu: FakeGpu) -> int:
+        return self.gpus.index(gpu)
+
     def nvmlDeviceGetUUID(self, gpu: FakeGpu) -> str:
         return str(self._answer("nvmlDeviceGetUUID", gpu, gpu.uuid))
 

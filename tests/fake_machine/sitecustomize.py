@@ -31,7 +31,9 @@ def make_nvml(machine: dict[str, Any]) -> Any:
     nvml.__dict__.update({k: v for k, v in vars(pynvml).items() if not k.startswith("nvml")})
     nvml.nvmlInit = nvml.nvmlShutdown = lambda: None
     nvml.nvmlDeviceGetCount = lambda: 1
-    nvml.nvmlDeviceGetHandleByIndex = lambda index: index
+    nvml.nvmlDeviceGetHandleByIndex = nvml.nvmlDeviceGetIndex = lambda index: index
+    nvml.nvmlDeviceGetMigMode = lambda _: [0, 0]
+    nvml.nvmlDeviceIsMigDeviceHandle = lambda _: 0
     nvml.nvmlDeviceGetUUID = lambda _: "GPU-00000000-1111-2222-3333-444444444444"
     nvml.nvmlDeviceGetName = lambda _: "NVIDIA Fake 9000"
     nvml.nvmlDeviceGetCudaComputeCapability = lambda _: (9, 0)

@@ -37,10 +37,6 @@ class RecordingRunner:
     def wait(self) -> None:
         self.calls.append("wait")
 
-    def finish_launch(self) -> PartTimes:
-        self.calls.append("finish")
-        return PartTimes()
-
     def read(self, slot: int) -> Feeds:
         return {}
 

@@ -112,7 +112,8 @@ def test_each_variant_is_measured_alone_in_a_worker_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(make_gpus(1)[0])
-    both = [contender(tmp_path, "a"), contender(tmp_path, "b")]
+    on_gpu = RunOptions(threads=1, device="cuda")
+    both = [replace(contender(tmp_path, name), options=on_gpu) for name in ("a", "b")]
     config = benchmark_config(batches=[1])
     inputs = SessionInputs(both, make_items(4), config, "device", quiet, gpu=bench.monitor)
     launcher = Launcher(inputs, tmp_path)
@@ -156,6 +157,14 @@ def test_a_worker_tells_its_memory_moment_by_moment(
     assert sizes["activations"] == 128 * MIB
     assert {figure["part"] for figure in note["told"]} == {"io", "io_pinned"}
     assert note["host_peak_bytes"] > MIB
+
+
+def test_a_variant_on_the_cpu_has_no_memory_on_the_gpu(tmp_path: Path) -> None:
+    bench, config = Bench(make_gpus(1)[0]), benchmark_config(batches=[1])
+    one = [contender(tmp_path, "a")]
+    inputs = SessionInputs(one, make_items(4), config, "device", quiet, gpu=bench.monitor)
+    (note,) = measure_memory(Launcher(inputs, tmp_path))
+    assert note == {"contender": "a", "reason": memory_ledger.NOT_ON_IT}
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pynvml
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fake_machine.fake_nvml import FakeNvml, make_error, make_gpus
+from tests.fake_machine.fake_nvml import FakeGpu, FakeNvml, make_error, make_gpus
 
 import trtproof.nvml
 from trtproof import (
@@ -20,6 +21,7 @@ from trtproof import (
     probing_tensorrt,
 )
 from trtproof.config import TargetConfig
+from trtproof.device_choice import use_device
 from trtproof.errors import HardwareError
 
 XEON = """processor\t: 0
@@ -212,7 +214,7 @@ def test_visible_devices_choose_and_order_the_gpus(machine, monkeypatch, visible
     nvml: Any = host(2)
     nvml.nvmlInit()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert probing_gpu.visible_numbers(nvml, 2) == numbers
+    assert [nvml.gpus.index(gpu) for gpu in probing_gpu.visible_devices(nvml)] == numbers
 
 
 def test_numbers_of_different_gpus_need_one_order(machine, monkeypatch):
@@ -221,9 +223,65 @@ def test_numbers_of_different_gpus_need_one_order(machine, monkeypatch):
     nvml.gpus[0].name = "NVIDIA T4"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with pytest.raises(HardwareError, match="CUDA_DEVICE_ORDER=PCI_BUS_ID"):
-        probing_gpu.visible_numbers(nvml, 2)
+        probing_gpu.visible_devices(nvml)
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    assert probing_gpu.visible_numbers(nvml, 2) == [0]
+    assert probing_gpu.visible_devices(nvml) == nvml.gpus[:1]
+
+
+PARTS = ("MIG-a", "MIG-b")
+
+
+@pytest.mark.parametrize(
+    ("visible", "index", "uuid"),
+    [
+        (None, 0, "GPU-0fe4c1d0"),
+        (None, 1, "MIG-a"),
+        (None, 2, "MIG-b"),
+        ("1", 0, "MIG-a"),
+        ("MIG-b", 0, "MIG-b"),
+        ("MIG-b,MIG-a", 1, "MIG-a"),
+    ],
+)
+def test_of_a_gpu_in_parts_one_part_is_chosen(machine, monkeypatch, visible, index, uuid):
+    nvml = host(2)
+    nvml.gpus[1].parts = [
+        FakeGpu(part, name="NVIDIA H200 MIG", total_bytes=2**34) for part in PARTS
+    ]
+    machine.put_nvml(nvml)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = probing_gpu.find_gpu(index)
+    assert found is not None
+    assert found.uuid.startswith(uuid)
+    if uuid in PARTS:
+        assert (found.index, found.memory_gib, found.name) == (1, 16, "NVIDIA H200 MIG")
+        assert found.settings["power_limit_w"] == 700  # its board's
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_every_process_of_a_run_sees_the_probed_gpu_alone(machine, monkeypatch, index):
+    nvml = host(3)
+    nvml.gpus[(index + 1) % 3].compute_mode = 3  # another one's mode is no matter of ours
+    machine.put_nvml(nvml)
+    found = probing.probe(target(gpu_index=index))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,1,0")  # set between the stages: it still is it
+    use_device(found)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == nvml.gpus[index].uuid
+    use_device(found)  # as a child that inherits it
+
+
+def test_a_probed_gpu_that_is_hidden_since_is_an_error(machine, monkeypatch):
+    machine.put_nvml(host(2))
+    found = probing.probe(target(gpu_index=1))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(HardwareError, match="dvc repro probe"):
+        use_device(found)
+
+
+def test_a_run_on_the_cpu_leaves_the_choice_of_gpus_alone(machine, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    use_device(probing.probe(target("cpu")))
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
 @pytest.mark.parametrize("visible", ["", "-1", "7"])

@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from trtproof.backends.base import RunOptions
+from trtproof.backends.base import MemoryFigure, RunOptions
 from trtproof.backends.cuda.buffers import Slot
 from trtproof.backends.cuda.device import Device, open_device
 from trtproof.backends.cuda.graphs import compare_replay, describe_replays
@@ -206,6 +206,17 @@ class TorchCudaEngine:
         if self._options.cuda_graph:
             facts |= describe_replays(self._runners)
         return facts
+
+    def memory(self) -> list[MemoryFigure]:
+        """Return the most that PyTorch's allocator gave out, and held, in this process so far."""
+        most = {
+            "allocated": torch.cuda.max_memory_allocated,
+            "reserved": torch.cuda.max_memory_reserved,
+        }
+        return [
+            MemoryFigure(part, int(call(self._device.index)), f"torch.cuda.{call.__name__}")
+            for part, call in most.items()
+        ]
 
     def runner(self, stream: int) -> TorchCudaRunner:
         """Return a runner with a stream of its own."""

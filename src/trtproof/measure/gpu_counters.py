@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
 
-from trtproof.nvml import ask_optional
+from trtproof.nvml import ask_optional, find_board
 
 MILLIWATTS_PER_WATT: Final = 1000
 
@@ -74,10 +74,8 @@ class GpuCounters:
     def __init__(self, nvml: ModuleType, handle: Any) -> None:
         self._nvml = nvml
         self._handle = handle
-        parent = ask_optional(_find(nvml, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle"), handle)
-        is_part = ask_optional(_find(nvml, "nvmlDeviceIsMigDeviceHandle"), handle)
-        self.is_part = bool(is_part) and parent is not None
-        self._board = parent if self.is_part else handle
+        self._board = find_board(nvml, handle)
+        self.is_part = self._board is not handle
         self._seen_us = 0
 
     def read(self) -> Snapshot:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from trtproof import progress
+from trtproof.backends.memory import CUDA
 from trtproof.measure.budget import plan_warmup
 from trtproof.measure.energy import ON_THE_CPU
 from trtproof.measure.gpu_state import GpuMonitor
@@ -21,6 +22,7 @@ from trtproof.measure.rounds import SLOWNESS
 NVML: Final = "nvmlDeviceGetMemoryInfo, before and after"
 MEM_GET_INFO: Final = "cudaMemGetInfo, before and after"
 OWN_BUFFERS: Final = "what we allocated"
+NOT_ON_IT: Final = "this variant runs on the CPU, not on the GPU"
 NO_FIGURE: Final = "this GPU does not tell the memory in use"
 IO_PART: Final = "io"
 
@@ -49,7 +51,7 @@ class Outside:
 
 
 def measure_memory(launcher: Launcher) -> list[dict[str, Any]]:
-    """Return one note per variant; or a single note with the `reason` for none.
+    """Return one note per variant, a `reason` in place of figures; or a single one for all.
 
     Raises:
         BackendError: a worker reports an error, crashes or hangs.
@@ -99,6 +101,8 @@ def balance(
 
 def _measure(launcher: Launcher, contender: Contender, gpu: GpuMonitor) -> dict[str, Any]:
     """Return the ledger of one variant at the first batch size."""
+    if contender.options.device != CUDA:
+        return {"contender": contender.name, "reason": NOT_ON_IT}
     config = launcher.inputs.config
     batch = max(config.batches[0], contender.least_batch)
     idle = _used(gpu)

@@ -79,7 +79,8 @@ class SessionRecord:
 
     `blocks` are in the order of measuring; `outputs` holds what each contender answered at the
     first batch size, one entry per rotated request, `evaluated` by variant what fresh processes
-    answered to every item; `start` is the machine before any worker ran;
+    answered to every item; `start` is the machine before any worker ran; `gpu` is what stays the
+    same of the GPU, None on a CPU;
     `steps` is why rounds were added, or not.
     """
 
@@ -91,6 +92,7 @@ class SessionRecord:
     evaluated: dict[str, Feeds] = field(default_factory=dict)
     answer_errors: dict[str, dict[str, float]] = field(default_factory=dict)
     harness: dict[str, Any] = field(default_factory=dict)
+    gpu: dict[str, Any] | None = None
     start: MachineState | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     plan: BlockPlan | None = None

@@ -89,6 +89,7 @@ def _describe_session(
         "clock": {"wall": first["clock"], "cpu": first["cpu_clock"]},
         "affinity": {"asked": config.cpu_affinity, "workers": first["affinity"]},
         "harness": session.harness,
+        "gpu": session.gpu,
         "start": session.start.to_json() if session.start else None,
         "workers": session.workers,
         "rounds": [item.to_json(contenders) for item in session.rounds],

@@ -34,7 +34,7 @@ from trtproof.measure.load_passes import (
 from trtproof.measure.loop import BlockRule, WarmupRule
 from trtproof.measure.machine import compare_states
 from trtproof.measure.memory_ledger import measure_memory
-from trtproof.measure.rounds import SLOWNESS, make_rule
+from trtproof.measure.rounds import SLOWNESS, describe_gpu, make_rule
 from trtproof.measure.samples import COLD, ENERGY, MEMORY, SUSTAINED, THROUGHPUT, Block
 from trtproof.measure.schedule import Turn, order_round
 from trtproof.measure.streams import StreamRule
@@ -208,7 +208,11 @@ class _ScenarioRunner:
         reply = link.ask(command, timeout_s=OPEN_TIMEOUT_S, **request)
         after = self._read_machine()
         evidence = asdict(compare_states(before, after))
-        state = {"load_1min": after.load_1min, "frequency_mhz": after.frequency_mhz}
+        state: dict[str, Any] = {
+            "load_1min": after.load_1min,
+            "frequency_mhz": after.frequency_mhz,
+            "gpu": describe_gpu(before, after),
+        }
         return reply | {"machine": state | {"evidence": evidence}}
 
     def _block(self, turn: Turn, link: WorkerLink, rows: Array, scenario: str) -> Block:

@@ -50,6 +50,11 @@ def run_sessions(launcher: Launcher, *, reference: str, clock: Clock) -> Session
 
 def say_if_busy(state: MachineState) -> None:
     """Warn where others keep the machine busy before anything of ours runs."""
+    if state.gpu and state.gpu.others_count:
+        progress.note(
+            f"{state.gpu.others_count} other process(es) are on this GPU: rounds in which they use "
+            "it are left out by what the driver says (`nvidia-smi` names them)"
+        )
     cores = len(usable_cores())
     if state.load_1min is not None and state.load_1min > BUSY_LOAD_PER_CORE * cores:
         progress.note(
@@ -67,6 +72,8 @@ class _Run:
         self._config = launcher.inputs.config
         self._clock = clock
         self.record.start = launcher.inputs.read_state()
+        gpu = launcher.inputs.gpu
+        self.record.gpu = dict(gpu.facts) if gpu else None
         say_if_busy(self.record.start)
         self.record.evaluated = collect_evaluated(launcher)
         self._deadline_ns = clock.now_ns() + int(self._config.max_minutes * 60e9)

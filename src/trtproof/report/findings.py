@@ -16,6 +16,7 @@ from trtproof.report.comparisons import Comparisons
 from trtproof.report.device_times import DeviceFindings
 from trtproof.report.evidence import Evidence
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
+from trtproof.report.gpu_findings import GpuFindings
 from trtproof.report.scenarios import Scenarios
 from trtproof.report.torch_best import TorchBest
 from trtproof.scoring.difference import TensorDifference
@@ -228,6 +229,7 @@ class Findings:
     here: Hardware | None = None
     ladder: Sequence[Step] | NotMeasured = field(default_factory=tuple)
     best_torch: Mapping[int, TorchBest | NotMeasured] = field(default_factory=dict)
+    gpu: GpuFindings = field(default_factory=GpuFindings)
 
     @property
     def reference(self) -> VariantFindings:

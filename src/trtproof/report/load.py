@@ -17,6 +17,7 @@ from trtproof.report.engine_figures import INSPECTION
 from trtproof.report.evaluated import Evaluation, compare_scores, load_evaluation
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Audit, Findings, Plan, Scores, Settings, VariantFindings
+from trtproof.report.gpu_findings import load_gpu
 from trtproof.report.imported import load_imports
 from trtproof.report.ladder import build_ladder
 from trtproof.report.memory import load_host_peaks
@@ -61,6 +62,7 @@ def load_findings(settings: Settings) -> Findings:
         calibration=_load_calibration(sources),
         imports=load_imports(sources),
         ladder=build_ladder(settings, evaluations, sources),
+        gpu=load_gpu(sources),
         sources=sources.paths,
         here=here,
     )

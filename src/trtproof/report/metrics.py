@@ -20,6 +20,7 @@ from trtproof.report.engine_figures import engine_figures
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Run, Scores, VariantFindings
 from trtproof.report.flat import flatten_quantile, flatten_ratio, known
+from trtproof.report.gpu_figures import gpu_figures
 from trtproof.report.ladder import path_figures
 from trtproof.report.relative import (
     host_peak_ratio,
@@ -108,6 +109,7 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
     metrics |= _scenarios(variant.scenarios)
     if isinstance(findings.run, Run) and variant.name in findings.run.graphs:
         metrics["cuda_graph_captured"] = findings.run.graphs[variant.name]
+    metrics |= {name: _rounded(found) for name, found in gpu_figures(findings, variant).items()}
     if variant.host_peak_bytes is not None:
         metrics["host_peak_mib"] = round_significant(variant.host_peak_bytes / BYTES_PER_MIB)
     if not is_reference:

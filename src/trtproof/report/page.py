@@ -28,6 +28,7 @@ from trtproof.report.cells import NOT_MEASURED, Facts, colour_of
 from trtproof.report.engines import show_engines
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
+from trtproof.report.gpu_tables import energy_table, memory_table
 from trtproof.report.headline import fastest_variant, make_tiles, make_warnings, speed_sentence
 from trtproof.report.imported import show_imports
 from trtproof.report.ladder_tables import ladder_table
@@ -121,6 +122,8 @@ def _session_context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "torch_table": torch_table(findings, facts),
         "sustained_table": scenario_tables.sustained_table(findings, facts),
         "cold_table": scenario_tables.cold_table(findings, facts),
+        "energy_table": energy_table(findings, facts),
+        "memory_table": memory_table(findings, facts),
         "quiet_table": quiet_table(findings, facts),
         "rounds": pictures.draw_rounds(findings, batch) if batch else None,
     }

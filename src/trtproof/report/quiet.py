@@ -8,6 +8,7 @@ from typing import Final
 from trtproof.report.cells import NOT_MEASURED, Cell, Column, Facts, Table, Tone, absent_cell
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
+from trtproof.report.gpu_quiet import gpu_rows
 from trtproof.report.session_texts import (
     answers_text,
     control_text,
@@ -45,7 +46,8 @@ def quiet_table(findings: Findings, facts: Facts) -> Table:
         return Table(columns, [(Cell("Session"), absent_cell(run.reason, span=2))])
     rows: list[Sequence[Cell]] = [_cells(row) for row in _control_rows(findings, facts)]
     rows += _counter_rows(run)
-    rows += [_cells(row) for row in (*_clock_rows(run), *_session_rows(findings, run))]
+    gpu = gpu_rows(findings.gpu.state)
+    rows += [_cells(row) for row in (*gpu, *_clock_rows(run), *_session_rows(findings, run))]
     return Table(columns=columns, rows=rows)
 
 

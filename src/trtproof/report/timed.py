@@ -12,12 +12,14 @@ from trtproof.measure.disturbed import Selection
 from trtproof.measure.samples import LATENCY, of_scenario, read_samples
 from trtproof.measure.schedule import AGAIN
 from trtproof.report.answers import check_answers, load_answers, refuse_other_answers
+from trtproof.report.clock_check import check_clocks
 from trtproof.report.comparisons import Comparisons, Device, Judge
 from trtproof.report.device_times import DeviceFindings, read_device_times
 from trtproof.report.evaluated import Evaluation
 from trtproof.report.evidence import read_evidence
 from trtproof.report.figures import NotMeasured, Timing, measured_batches, time_contender
 from trtproof.report.findings import AnswerCheck, Run, Settings
+from trtproof.report.gpu_findings import read_state
 from trtproof.report.left_out import read_selection
 from trtproof.report.place import find_measured
 from trtproof.report.scenarios import Scenarios, read_scenarios
@@ -91,7 +93,9 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
         selection=judges.selection,
         batches=batches,
         timings=timings,
-        comparisons=_compare_all(judges, timings, again, reference),
+        comparisons=_check_clocks(
+            _compare_all(judges, timings, again, reference), judges, reference
+        ),
         best_torch=best,
         against_torch=compare_with_best(
             best, timings, Control(timings[reference], again), judges.make
@@ -131,6 +135,20 @@ class _Judges:
         backends = {self.settings.variants[name].backend for name in names}
         kinds = {self.hardware.engine.get(backend, {}).get("device") for backend in backends}
         return "gpu" if kinds == {"cuda"} else "cpu"
+
+
+def _check_clocks(
+    comparisons: Mapping[str, Mapping[int, Comparisons | NotMeasured]],
+    judges: _Judges,
+    reference: str,
+) -> dict[str, Mapping[int, Comparisons | NotMeasured]]:
+    """Return the comparisons, those that only the GPU's clocks explain as INCONCLUSIVE."""
+    clocks_mhz = read_state(judges.record).clocks_mhz
+    effects = judges.make(reference, reference).minimum_effects
+    return {
+        name: check_clocks(found, clocks_mhz, (reference, name), effects)
+        for name, found in comparisons.items()
+    }
 
 
 def _read_run(record: Mapping[str, Any] | None) -> Run | NotMeasured:
