@@ -37,6 +37,14 @@ class RecordingRunner:
     def wait(self) -> None:
         self.calls.append("wait")
 
+    def finish_launch(self) -> PartTimes:
+        return PartTimes()
+
+    def finish_request(self, slot: int) -> PartTimes:
+        return PartTimes()
+
+    def wait_asleep(self) -> None: ...
+
     def read(self, slot: int) -> Feeds:
         return {}
 
