@@ -23,6 +23,7 @@ COMPARED = {
     "wall_p50": {"minimum_effect": 0.02, "wanted_halfwidth": None},
     "wall_p99": {"minimum_effect": 0.05, "wanted_halfwidth": None},
     "cpu_p50": {"minimum_effect": 0.03, "wanted_halfwidth": None},
+    "device_p50": {"minimum_effect": 0.01, "wanted_halfwidth": None},
 }
 SAMPLES = 360
 ITEMS = range(8)
@@ -84,6 +85,8 @@ class Inputs:
     variables: Mapping[str, str] = field(default_factory=lambda: {"OMP_NUM_THREADS": "2"})
     measured_on: str = ""
     kernel: str = "6.18"
+    device_spread: float = 0.01
+    on_cpu: Sequence[str] = ()
 
     def settings(self) -> Settings:
         """Return what params.yaml would say."""

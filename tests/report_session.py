@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tests.report_device import device_blocks, device_notes
 from tests.report_made import BENCH, COMPARED, ITEMS, REFERENCE, Inputs, make_answers, plan_sha256
 
 from trtproof import artifacts
@@ -129,7 +130,13 @@ def _sustained_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any
     ]  # fmt: skip
 
 
+def _device_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
+    return device_notes(name_contenders(list(built), REFERENCE), on_cpu=inputs.on_cpu)
+
+
 SCENARIOS: Mapping[str, Any] = {
+    "device": _device_notes,
+    "parts": _device_notes,
     "throughput": _throughput_notes,
     "cold": _cold_notes,
     "sustained": _sustained_notes,
@@ -141,7 +148,20 @@ def draw_samples(inputs: Inputs, built: Sequence[str]) -> pd.DataFrame:
     medians = tuple((name, inputs.variants[name].median_ms) for name in built)
     shape = _Shape(inputs.rounds, inputs.restart_every, inputs.requests, tuple(inputs.batches))
     left_out = () if inputs.mostly_disturbed else tuple(inputs.disturbed)
-    return _draw(medians, shape, left_out, tuple(inputs.scenarios))
+    others = tuple(name for name in inputs.scenarios if name not in ("device", "parts"))
+    drawn = _draw(medians, shape, left_out, others)
+    marked = [
+        block
+        for scenario in inputs.scenarios
+        if scenario not in others
+        for block in device_blocks(
+            scenario,
+            dict(medians),
+            [name for name in name_contenders(list(built), REFERENCE) if name not in inputs.on_cpu],
+            spread=inputs.device_spread,
+        )
+    ]
+    return pd.concat([drawn, make_samples(marked)], ignore_index=True) if marked else drawn
 
 
 @dataclass(frozen=True)

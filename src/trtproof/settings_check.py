@@ -252,6 +252,17 @@ def check_rounds(params: Params) -> None:
         )
 
 
+def check_figures(params: Params) -> None:
+    """Refuse to wait for a narrower interval where no round can be added."""
+    figure = params.benchmark.figures.get("device_p50")
+    if figure and figure.wanted_halfwidth is not None:
+        raise wrong(
+            key="benchmark.figures.device_p50.wanted_halfwidth",
+            problem=f"{figure.wanted_halfwidth:g}, but only latency adds rounds",
+            repair="set it to null, and benchmark.device.rounds as high as needed",
+        )
+
+
 def check_repeats(params: Params) -> None:
     """Refuse a list that names something twice: it would be measured or scored twice."""
     lists = [("evaluate.scorers", params.evaluate.scorers)]
@@ -277,6 +288,7 @@ CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_reference,
     check_batches,
     check_rounds,
+    check_figures,
     check_repeats,
     check_budget,
 )

@@ -249,6 +249,11 @@ def test_a_fixed_batch_allows_only_itself(composed):
         ({"most_rounds": 12}, r"benchmark\.most_rounds: .*restart_every_rounds is 0"),
         ({"throughput/streams": [2, 2]}, r"benchmark\.throughput\.streams: 2 is there twice"),
         ({"throughput/batches": [1, 1]}, r"benchmark\.throughput\.batches: 1 is there twice"),
+        ({"device/rounds": 7}, r"benchmark\.device\.rounds: 7, but every second"),
+        (
+            {"figures/device_p50/wanted_halfwidth": 0.005},
+            r"device_p50\.wanted_halfwidth: 0\.005, but only latency adds rounds",
+        ),
         ({"figures/mean": {}}, r"'mean' .*benchmark\.figures"),
     ],
 )

@@ -112,7 +112,7 @@ def time_contender(samples: DataFrame, contender: str, batch: int) -> Timing | N
     if counted.empty:
         why = f"all {len(left_out)} rounds were disturbed" if left_out else "no samples were taken"
         return NotMeasured(f"{why} of {contender} at batch {batch}")
-    blocks, every_block = _blocks(counted, "e2e_ns"), _blocks(rows, "e2e_ns")
+    blocks, every_block = blocks_by_round(counted, "e2e_ns"), blocks_by_round(rows, "e2e_ns")
     sessions = sessions_by_round(rows)
     latencies_ms = np.sort(np.concatenate(list(blocks.values())))
     decisive = estimate_quantile(list(blocks.values()), MEDIAN, confidence=GATE_CONFIDENCE)
@@ -120,11 +120,11 @@ def time_contender(samples: DataFrame, contender: str, batch: int) -> Timing | N
         batch=batch,
         latencies_ms=latencies_ms,
         left_out=tuple(int(number) for number in left_out),
-        percentiles=_percentiles(blocks, sessions),
+        percentiles=estimate_percentiles(blocks, sessions),
         decisive_p50_ms=decisive.bounds if decisive else None,
         all_p50_ms=percentile(np.concatenate(list(every_block.values())), MEDIAN),
         mean_ms=float(latencies_ms.mean()),
-        cpu_p50=_cpu_p50(_blocks(counted, FIGURES[CPU_TIME].column), sessions),
+        cpu_p50=_cpu_p50(blocks_by_round(counted, FIGURES[CPU_TIME].column), sessions),
         throughput_ips=_throughput_ips(counted, batch),
         values_ms={
             key: values for key, figure in FIGURES.items() if (values := _values(rows, figure))
@@ -134,7 +134,7 @@ def time_contender(samples: DataFrame, contender: str, batch: int) -> Timing | N
     )
 
 
-def _blocks(rows: DataFrame, column: str) -> Blocks:
+def blocks_by_round(rows: DataFrame, column: str) -> Blocks:
     """Return the values of each round; a round without any has no entry."""
     known = rows[rows[column].notna()]
     rounds = known["round"].to_numpy(dtype=np.int64)
@@ -142,7 +142,8 @@ def _blocks(rows: DataFrame, column: str) -> Blocks:
     return {int(number): values_ms[rounds == number] for number in np.unique(rounds)}
 
 
-def _percentiles(blocks: Blocks, sessions: Mapping[int, int]) -> dict[str, Quantile]:
+def estimate_percentiles(blocks: Blocks, sessions: Mapping[int, int]) -> dict[str, Quantile]:
+    """Return the percentiles that so many values bound, with intervals over rounds."""
     order = [sessions[number] for number in blocks]
     found = {
         name: estimate_quantile(list(blocks.values()), share, sessions=order)
@@ -161,7 +162,7 @@ def _cpu_p50(blocks: Blocks, sessions: Mapping[int, int]) -> Quantile | None:
 
 def _values(rows: DataFrame, figure: Figure) -> dict[int, float]:
     """Return round -> the block's figure; none unless every block can state a positive one."""
-    blocks = _blocks(rows, figure.column)
+    blocks = blocks_by_round(rows, figure.column)
     values = {number: percentile(block, figure.share) for number, block in blocks.items()}
     fewest = min((len(block) for block in blocks.values()), default=0)
     bounded = figure.share <= MEDIAN or may_bound_by_rounds(figure.share, fewest)

@@ -13,6 +13,7 @@ from trtproof.hardware import Hardware
 from trtproof.measure.disturbed import Selection
 from trtproof.measure.verdict import INDICATIVE_PROFILES, Verdict
 from trtproof.report.comparisons import Comparisons
+from trtproof.report.device_times import DeviceFindings
 from trtproof.report.evidence import Evidence
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.scenarios import Scenarios
@@ -174,6 +175,7 @@ class VariantFindings:
     timings: Mapping[int, Timing | NotMeasured]
     comparisons: Mapping[int, Comparisons | NotMeasured]
     scenarios: Scenarios
+    device: DeviceFindings
     answers: AnswerCheck | NotMeasured
     scores: Scores | NotMeasured
     reason_code: str = ""

@@ -98,6 +98,7 @@ def _variant(
         comparisons=timed.comparisons[name],
         against_torch=timed.against_torch[name],
         scenarios=timed.scenarios[name],
+        device=timed.device[name],
         answers=timed.answers[name],
         scores=scores,
     )

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from math import floor, isfinite, log10
 from typing import Any, Final
 
-from trtproof.measure.quantiles import Quantile
 from trtproof.measure.ratios import Bounds
-from trtproof.measure.verdict import Verdict
 from trtproof.report.calibration_figures import calibration_figures, is_calibrated
 from trtproof.report.comparisons import WALL_P99, Comparisons
+from trtproof.report.device_metrics import device_figures
 from trtproof.report.engine_figures import engine_figures
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Run, Scores, VariantFindings
+from trtproof.report.flat import flatten_quantile, flatten_ratio, known
 from trtproof.report.ladder import path_figures
 from trtproof.report.relative import (
     host_peak_ratio,
@@ -101,8 +101,9 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
         if isinstance(timing, Timing):
             metrics |= _timing(timing)
             metrics |= _comparisons(variant.comparisons[batch], batch, is_reference=is_reference)
-    ratios = list_ratios(variant.against_torch)
-    metrics |= {key: _rounded(_ratio(verdict)) for key, verdict in ratios.items()}
+    measured = device_figures(variant.device, is_reference=is_reference)
+    measured |= list_ratios(variant.against_torch)
+    metrics |= {key: _rounded(values) for key, values in measured.items()}
     metrics |= _scenarios(variant.scenarios)
     if isinstance(findings.run, Run) and variant.name in findings.run.graphs:
         metrics["cuda_graph_captured"] = findings.run.graphs[variant.name]
@@ -128,7 +129,7 @@ def _relative(reference: VariantFindings, variant: VariantFindings) -> Metrics:
         "host_peak_ratio": host_peak_ratio(reference, variant),
         "plan_size_ratio": plan_size_ratio(reference, variant),
     }
-    metrics: Metrics = _rounded(_known(sizes))
+    metrics: Metrics = _rounded(known(sizes))
     rate = throughput_ratio(reference, variant)
     if not isinstance(rate, NotMeasured):
         metrics["throughput_ratio"] = _interval(rate.value, rate.shown, rate.gate)
@@ -144,7 +145,7 @@ def _interval(value: float, shown: Bounds | None, gate: Bounds | None) -> Metric
     """Return a figure with the interval that is shown and the one that decides."""
     ends = {"ci_lo": shown and shown[0], "ci_hi": shown and shown[1]}
     ends |= {"gate_lo": gate and gate[0], "gate_hi": gate and gate[1]}
-    return _rounded(_known({"value": value, **ends}))
+    return _rounded(known({"value": value, **ends}))
 
 
 def _timing(timing: Timing) -> Metrics:
@@ -155,7 +156,7 @@ def _timing(timing: Timing) -> Metrics:
         "mean": timing.mean_ms,
     }
     for name, quantile in timing.percentiles.items():
-        latency |= _quantile(name, quantile)
+        latency |= flatten_quantile(name, quantile)
     if timing.left_out:
         latency["p50_all_rounds"] = timing.all_p50_ms
     metrics: Metrics = {
@@ -166,14 +167,8 @@ def _timing(timing: Timing) -> Metrics:
         f"rounds_left_out_{batch}_count": len(timing.left_out),
     }
     if timing.cpu_p50 is not None:
-        metrics[f"cpu_{batch}_ms"] = _rounded(_quantile("p50", timing.cpu_p50))
+        metrics[f"cpu_{batch}_ms"] = _rounded(flatten_quantile("p50", timing.cpu_p50))
     return metrics
-
-
-def _quantile(name: str, quantile: Quantile) -> dict[str, float]:
-    """Return the percentile and, where there is one, its interval."""
-    low, high = quantile.bounds or (None, None)
-    return _known({name: quantile.value, f"{name}_ci_lo": low, f"{name}_ci_hi": high})
 
 
 def ratio_key(figure: str, batch: int, *, is_reference: bool) -> str:
@@ -188,7 +183,9 @@ def _comparisons(
     if isinstance(comparisons, NotMeasured):
         return {}
     metrics: Metrics = {
-        ratio_key(figure, batch, is_reference=is_reference): _rounded(_ratio(comparison.verdict))
+        ratio_key(figure, batch, is_reference=is_reference): _rounded(
+            flatten_ratio(comparison.verdict)
+        )
         for figure, comparison in comparisons.items()
     }
     if is_reference:
@@ -196,26 +193,6 @@ def _comparisons(
         shares = {key: 100 * floor for key, floor in floors.items() if floor is not None}
         metrics |= {f"noise_b{batch}_pct": _rounded(shares)} if shares else {}
     return metrics
-
-
-def _ratio(verdict: Verdict) -> dict[str, float]:
-    """Return the ratio with the shown and the deciding interval, where rounds suffice.
-
-    `all_rounds` and its interval have the left-out rounds in; absent where none were.
-    """
-    shown, gate, every = verdict.shown, verdict.gate, verdict.shown_all
-    return _known(
-        {
-            "value": shown.value,
-            "ci_lo": shown.low,
-            "ci_hi": shown.high,
-            "gate_lo": gate.low,
-            "gate_hi": gate.high,
-            "all_rounds": every.value if every else None,
-            "all_rounds_ci_lo": every.low if every else None,
-            "all_rounds_ci_hi": every.high if every else None,
-        }
-    )
 
 
 def load_key(load: Load, unit: str) -> str:
@@ -240,15 +217,11 @@ def _scenarios(scenarios: Scenarios) -> Metrics:
     return metrics
 
 
-def _known(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {key: value for key, value in values.items() if value is not None}
-
-
 def _scores(scores: Scores, is_reference: bool) -> Metrics:  # noqa: FBT001 - private, one call
     metrics: Metrics = _rounded(scores.values)
     for name, found in scores.intervals.items():
         low, high = found.gate or (None, None)
-        metrics |= _rounded(_known({f"{name}_gate_lo": low, f"{name}_gate_hi": high}))
+        metrics |= _rounded(known({f"{name}_gate_lo": low, f"{name}_gate_hi": high}))
     if not isinstance(scores.drops, NotMeasured):
         for name, drop in scores.drops.items():
             metrics |= _drop(name, drop)
@@ -268,9 +241,7 @@ def _drop(metric: str, drop: Drop) -> Metrics:
         for kind, pair in ends.items()
         for end, value in zip(("lo", "hi"), pair, strict=True)
     }
-    figures = _rounded(
-        _known({name: drop.value, **bounds, f"{stem}_mcnemar_p_ratio": drop.p_value})
-    )
+    figures = _rounded(known({name: drop.value, **bounds, f"{stem}_mcnemar_p_ratio": drop.p_value}))
     counts = {f"{stem}_lost_count": drop.lost_count, f"{stem}_gained_count": drop.gained_count}
     return figures | {key: count for key, count in counts.items() if count is not None}
 
@@ -279,7 +250,7 @@ def _outputs(differences: Mapping[str, TensorDifference | NotMeasured]) -> Metri
     """Return how far every output is from the reference's; `max_abs` is in the output's unit."""
     return {
         name.replace(".", "_"): _rounded(
-            _known(
+            known(
                 {
                     "max_abs": difference.max_abs,
                     "cosine_ratio": difference.cosine,

@@ -9,7 +9,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from trtproof import artifacts
-from trtproof.report import pictures, scenario_tables, score_tables, tables, theme, timing_tables
+from trtproof.report import (
+    device_tables,
+    pictures,
+    scenario_tables,
+    score_tables,
+    tables,
+    theme,
+    timing_tables,
+)
+from trtproof.report.advice import advice_table
 from trtproof.report.calibration import (
     calibration_facts,
     calibration_table,
@@ -106,7 +115,10 @@ def _session_context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "starts": pictures.draw_starts(findings, facts),
         "control": control_text(findings, facts, batch),
         "torch_table": torch_table(findings, facts),
-        "parts_table": scenario_tables.parts_table(findings, facts),
+        "parts": device_tables.draw_parts(findings, facts),
+        "parts_table": device_tables.parts_table(findings, facts),
+        "advice_table": advice_table(findings),
+        "device_table": device_tables.device_table(findings, facts),
         "sustained_table": scenario_tables.sustained_table(findings, facts),
         "cold_table": scenario_tables.cold_table(findings, facts),
         "quiet_table": quiet_table(findings, facts),

@@ -12,7 +12,6 @@ from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, VariantFindings
 from trtproof.report.metrics import load_key
 from trtproof.report.scenarios import PHASES, Load, Sustained
-from trtproof.report.session_texts import NS_PER_US
 
 PHASE_TITLES: Final = {
     "process": "Process",
@@ -21,12 +20,6 @@ PHASE_TITLES: Final = {
     "first": "First answer",
     "rest": "Between",
 }
-
-PARTS_NOTE: Final = (
-    "CPU time counts every thread, so it exceeds the wall time where several work. Harness: a "
-    "request that does nothing. Copies to and from a device and the device's own time are not "
-    "measured: a request is timed as a whole, by the host's clock."
-)
 
 
 def load_table(findings: Findings, facts: Facts) -> Table:
@@ -122,34 +115,11 @@ def _load_notes() -> list[str]:
         "Closed loop: every stream has one request in flight at all times. Small print: the lowest "
         "and the highest window, latency with the wait for other streams, processors kept busy."
     )
-    return [small, f"{AGAIN} is the reference's second run: this scenario's noise."]
-
-
-def parts_table(findings: Findings, facts: Facts) -> Table:
-    """Return what is known of where the time of one request goes, by variant and batch size."""
-    heads = ("Batch", "Wall, median", "CPU time, median", "Harness")
-    columns = (Column("Variant"), *(Column(head, is_number=True) for head in heads))
-    rows: list[Sequence[Cell]] = []
-    for position, variant in enumerate(findings.variants):
-        for batch, timing in variant.timings.items():
-            name = name_cell(variant.name, position)
-            if isinstance(timing, NotMeasured):
-                rows.append((name, absent_cell(timing.reason, span=len(heads))))
-                break
-            wall = facts.device_cell(variant.name, f"latency_b{batch}_ms", "p50")
-            spent = facts.device_cell(variant.name, f"cpu_b{batch}_ms", "p50")
-            if spent.kind == "absent":
-                spent = absent_cell("the clock of processor time is too coarse for it")
-            rows.append((name, _count(batch), wall, spent, _harness_cell(findings)))
-    return Table(columns=columns, rows=rows, notes=[PARTS_NOTE])
-
-
-def _harness_cell(findings: Findings) -> Cell:
-    run = findings.run
-    if isinstance(run, NotMeasured) or "e2e_ns" not in run.harness_ns:
-        return absent_cell("the session recorded no request that does nothing")
-    micro = f"{run.harness_ns['e2e_ns'] / NS_PER_US:.3g} \N{MICRO SIGN}s"
-    return Cell(micro, kind="number")
+    overlap = (
+        "With more than one stream the requests overlap, so that a latency is not what one request "
+        "takes alone: read the throughput."
+    )
+    return [small, overlap, f"{AGAIN} is the reference's second run: this scenario's noise."]
 
 
 def sustained_table(findings: Findings, facts: Facts) -> Table:

@@ -13,6 +13,7 @@ from trtproof.measure.samples import LATENCY, of_scenario, read_samples
 from trtproof.measure.schedule import AGAIN
 from trtproof.report.answers import check_answers, load_answers, refuse_other_answers
 from trtproof.report.comparisons import Comparisons, Device, Judge
+from trtproof.report.device_times import DeviceFindings, read_device_times
 from trtproof.report.evaluated import Evaluation
 from trtproof.report.evidence import read_evidence
 from trtproof.report.figures import NotMeasured, Timing, measured_batches, time_contender
@@ -49,6 +50,7 @@ class Timed:
     best_torch: Mapping[int, TorchBest | NotMeasured]
     against_torch: Mapping[str, Mapping[int, Comparisons | NotMeasured]]
     scenarios: Mapping[str, Scenarios]
+    device: Mapping[str, DeviceFindings]
     answers: Mapping[str, AnswerCheck | NotMeasured]
 
 
@@ -95,6 +97,7 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
             best, timings, Control(timings[reference], again), judges.make
         ),
         scenarios={name: scenarios.find(name, why) for name, why in absent.items()},
+        device=read_device_times(every, record, absent, reference),
         answers=checks,
     )
 

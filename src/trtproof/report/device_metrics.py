@@ -1,0 +1,76 @@
+"""The metrics of device time: launches alone, parts of requests, and their comparison."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trtproof.report.device_times import DEVICE_FIGURE, DeviceFindings, DeviceTime, Parts
+from trtproof.report.figures import NotMeasured
+from trtproof.report.flat import flatten_quantile, flatten_ratio
+
+SUM: Final = "sum"
+"""Both copies and the time between them: what trtexec calls latency."""
+
+CV: Final = "cv"
+PERCENT: Final = 100.0
+
+Figures = dict[str, dict[str, float]]
+
+
+def device_key(batch: int) -> str:
+    """Return where the times of launches alone stand."""
+    return f"device_b{batch}_ms"
+
+
+def spread_key(batch: int) -> str:
+    """Return where the spread of launches alone stands."""
+    return f"device_spread_b{batch}_pct"
+
+
+def parts_key(batch: int) -> str:
+    """Return where the medians of a request's parts stand."""
+    return f"parts_b{batch}_ms"
+
+
+def device_ratio_key(batch: int, *, is_reference: bool) -> str:
+    """Return where the comparison of launches alone stands."""
+    return f"{'control' if is_reference else 'speedup'}_{DEVICE_FIGURE}_b{batch}_ratio"
+
+
+def device_noise_key(batch: int) -> str:
+    """Return where the half-width of the reference's two runs stands."""
+    return f"noise_device_b{batch}_pct"
+
+
+def device_figures(device: DeviceFindings, *, is_reference: bool) -> Figures:
+    """Return key -> figures of one variant, as far as they were measured."""
+    figures: Figures = {}
+    if not isinstance(device.launches, NotMeasured):
+        for batch, launches in device.launches.items():
+            figures[device_key(batch)] = _launches(launches)
+            figures[spread_key(batch)] = {CV: launches.cv_pct}
+    if not isinstance(device.parts, NotMeasured):
+        figures |= {parts_key(batch): _parts(parts) for batch, parts in device.parts.items()}
+    for batch, comparison in device.comparisons.items():
+        if isinstance(comparison, NotMeasured):
+            continue
+        key = device_ratio_key(batch, is_reference=is_reference)
+        figures[key] = flatten_ratio(comparison.verdict)
+        floor = comparison.verdict.noise_floor
+        if is_reference and floor is not None:
+            figures[device_noise_key(batch)] = {DEVICE_FIGURE: PERCENT * floor}
+    return figures
+
+
+def _launches(launches: DeviceTime) -> dict[str, float]:
+    figures = {"mean": launches.mean_ms}
+    for name, quantile in launches.percentiles.items():
+        figures |= flatten_quantile(name, quantile)
+    return figures
+
+
+def _parts(parts: Parts) -> dict[str, float]:
+    figures = {SUM: parts.sum_ms}
+    for name, quantile in parts.medians.items():
+        figures |= flatten_quantile(name, quantile)
+    return figures
