@@ -42,6 +42,7 @@ BENCHMARK: dict[str, Any] = {
     "sustained": None,
     "cold": None,
     "device": None,
+    "trtexec": None,
 }
 THROUGHPUT: dict[str, Any] = {
     "batches": [1, 2],
@@ -62,6 +63,14 @@ DEVICE: dict[str, Any] = {
     "requests": 6,
     "seconds": 0.0,
     "parts_requests": 3,
+}
+
+
+TRTEXEC: dict[str, Any] = {
+    "protocols": ["trtexec10", "trtexec11"],
+    "warm_up_ms": 5.0,
+    "seconds": 0.02,
+    "iterations": 10,
 }
 
 

@@ -81,6 +81,15 @@ class DeviceConfig(Section, frozen=True):
     parts_requests: Positive
 
 
+class TrtexecConfig(Section, frozen=True):
+    """Every variant alone, by trtexec's own protocols, at the batch sizes of latency."""
+
+    protocols: Annotated[list[Literal["trtexec10", "trtexec11"]], Meta(min_length=1)]
+    warm_up_ms: Annotated[float, Meta(ge=0)]
+    seconds: Annotated[float, Meta(ge=0)]
+    iterations: Positive
+
+
 class BenchmarkConfig(Section, frozen=True):
     """Conf/benchmark: how much is measured, and of what."""
 
@@ -117,6 +126,7 @@ class BenchmarkConfig(Section, frozen=True):
     sustained: SustainedConfig | None
     cold: ColdConfig | None
     device: DeviceConfig | None
+    trtexec: TrtexecConfig | None
 
     @property
     def all_batches(self) -> list[int]:

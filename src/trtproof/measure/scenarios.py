@@ -33,9 +33,10 @@ from trtproof.measure.load_passes import (
 from trtproof.measure.loop import BlockRule, WarmupRule
 from trtproof.measure.machine import compare_states
 from trtproof.measure.rounds import SLOWNESS, make_rule
-from trtproof.measure.samples import COLD, SUSTAINED, THROUGHPUT, Block
+from trtproof.measure.samples import COLD, SUSTAINED, THROUGHPUT, TRTEXEC, Block
 from trtproof.measure.schedule import Turn, order_round
 from trtproof.measure.streams import StreamRule
+from trtproof.measure.trtexec_rounds import run_trtexec
 from trtproof.tensor import Array, Feeds
 
 NS_PER_S: Final = 1e9
@@ -73,6 +74,10 @@ def run_scenarios(
         record.notes[THROUGHPUT] = runner.run_throughput(config.throughput)
     if config.cold:
         record.notes[COLD] = runner.run_cold(config.cold)
+    if config.trtexec:
+        timed = run_trtexec(launcher, config.trtexec, evaluated)
+        record.blocks += timed.blocks
+        record.notes[TRTEXEC] = timed.notes
     if config.sustained:
         record.notes[SUSTAINED] = runner.run_sustained(config.sustained)
     return record

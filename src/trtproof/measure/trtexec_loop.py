@@ -48,6 +48,11 @@ class ProtocolRun:
     rows: Array
     wall_ns: int
 
+    @property
+    def is_marked(self) -> bool:
+        """Say whether the device's own clock told the time of every query."""
+        return bool((self.rows[:, MARKED_COLUMNS.index("device_ns")] > 0).all())
+
 
 class ProtocolLoop:
     """A runner and the two requests, one per slot, that it repeats."""
