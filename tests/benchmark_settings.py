@@ -45,6 +45,7 @@ BENCHMARK: dict[str, Any] = {
     "device": None,
     "energy": None,
     "memory_ledger": False,
+    "trtexec": None,
 }
 THROUGHPUT: dict[str, Any] = {
     "batches": [1, 2],
@@ -72,6 +73,14 @@ ENERGY: dict[str, Any] = {
     "seconds": 0.02,
     "load_seconds": 0.01,
     "idle_seconds": 0.01,
+}
+
+
+TRTEXEC: dict[str, Any] = {
+    "protocols": ["trtexec10", "trtexec11"],
+    "warm_up_ms": 5.0,
+    "seconds": 0.02,
+    "iterations": 10,
 }
 
 

@@ -1,7 +1,8 @@
 """A backend on the fake GPU, for workers: like fake_backend, sums its input.
 
 Its plan is JSON: `kernel_ns` (the fake GPU's time of one launch), `stale_after` (so many replays of
-a graph, from which on a replay reads a stale address), `unmarked` (gives no parts).
+a graph, from which on a replay reads a stale address), `unmarked` (gives no parts), `obstacle` (why
+nothing is captured).
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class SumRunner(CudaRunner):
             parts=options.parts,
         )
 
+    def graph_obstacle(self, slot: Slot) -> str | None:
+        return self._plan.get("obstacle")
+
     def bind(self, slot: Slot) -> None:
         (given,) = slot.inputs.values()
         (output,) = slot.outputs.values()
@@ -82,17 +86,28 @@ class SumRunner(CudaRunner):
         parts = super().finish_launch()
         return PartTimes() if self._plan.get("unmarked") else parts
 
+    def finish_request(self, slot: int) -> PartTimes:
+        parts = super().finish_request(slot)
+        return PartTimes() if self._plan.get("unmarked") else parts
+
 
 class SumEngine:
     def __init__(
         self, device: Device, signature: Signature, plan: Mapping[str, Any], options: RunOptions
     ) -> None:
         self.signature = signature
-        self.facts: Mapping[str, Any] = {"provider": "fake GPU"}
         self._made = (device, signature, plan, options)
+        self._runners: list[SumRunner] = []
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        captured = [runner.cuda_graph_captured for runner in self._runners]
+        wanted = self._made[-1].cuda_graph and captured
+        return {"provider": "fake GPU"} | ({"cuda_graph_captured": min(captured)} if wanted else {})
 
     def runner(self, stream: int) -> SumRunner:
-        return SumRunner(*self._made)
+        self._runners.append(SumRunner(*self._made))
+        return self._runners[-1]
 
 
 class FakeGpuBackend(FakeBackend):

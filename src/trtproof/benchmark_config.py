@@ -94,6 +94,15 @@ class EnergyConfig(Section, frozen=True):
     idle_seconds: PositiveFloat
 
 
+class TrtexecConfig(Section, frozen=True):
+    """Every variant alone, by trtexec's own protocols, at the batch sizes of latency."""
+
+    protocols: Annotated[list[Literal["trtexec10", "trtexec11"]], Meta(min_length=1)]
+    warm_up_ms: Annotated[float, Meta(ge=0)]
+    seconds: Annotated[float, Meta(ge=0)]
+    iterations: Positive
+
+
 class BenchmarkConfig(Section, frozen=True):
     """Conf/benchmark: how much is measured, and of what."""
 
@@ -132,6 +141,7 @@ class BenchmarkConfig(Section, frozen=True):
     device: DeviceConfig | None
     energy: EnergyConfig | None
     memory_ledger: bool
+    trtexec: TrtexecConfig | None
 
     @property
     def all_batches(self) -> list[int]:

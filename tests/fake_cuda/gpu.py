@@ -73,6 +73,7 @@ class Stream:
 @dataclass
 class Event:
     timing: bool
+    asleep: bool = False
     stream: Stream | None = None
     reached: bool = False
     time_ns: int = 0

@@ -185,7 +185,8 @@ class Answers:
 
     def cudaEventCreateWithFlags(self, flags: int) -> Any:
         timing = not flags & self._module.cudaEventDisableTiming
-        return self._machine.add("events", Event(timing))
+        asleep = bool(flags & self._module.cudaEventBlockingSync)
+        return self._machine.add("events", Event(timing, asleep))
 
     def cudaEventDestroy(self, event: Any) -> None:
         self._machine.drop("events", event)

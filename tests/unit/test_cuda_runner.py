@@ -219,6 +219,50 @@ class Uncapturable(Doubler):
         return "the weights are streamed"
 
 
+def test_a_request_is_finished_while_the_next_one_runs(device: Device, machine: Machine) -> None:
+    runner = Doubler(device, parts=True)
+    for slot in (0, 1):
+        runner.stage(slot, make_feeds(2, seed=slot))
+    for slot in (0, 1):
+        runner.upload(slot)
+        runner.launch(slot)
+        runner.download(slot)
+    (stream,) = machine.live["streams"].values()
+    parts = runner.finish_request(0)
+    assert (parts.device_ns, parts.h2d_ns) == (KERNEL_NS, 2000 + 48 // 25)
+    assert stream.queue  # the other one is still in flight
+    np.testing.assert_array_equal(runner.read(0)["y"], make_feeds(2, seed=0)["x"] * 2)
+    assert runner.finish_request(1).device_ns == KERNEL_NS
+    assert not stream.queue
+    runner.close()
+
+
+def test_without_marks_the_whole_stream_is_waited_for(device: Device, machine: Machine) -> None:
+    runner = Doubler(device)
+    runner.stage(0, make_feeds(1))
+    runner.upload(0)
+    runner.launch(0)
+    assert runner.finish_request(0) == PartTimes()
+    assert not any(stream.queue for stream in machine.live["streams"].values())
+    runner.close()
+
+
+def test_the_host_sleeps_in_its_waits_once_it_is_told_to(device: Device, machine: Machine) -> None:
+    runner = Doubler(device, parts=True)
+    check(runner, 2)
+    marks = len(machine.live["events"])
+    assert not any(event.asleep for event in machine.live["events"].values())
+    runner.wait_asleep()
+    assert len(machine.live["events"]) == marks
+    asleep = [event for event in machine.live["events"].values() if event.asleep]
+    assert len(asleep) == 2 + 2  # the end of each launch, the end of each slot's request
+    assert all(event.timing for event in asleep)
+    check(runner, 2)
+    assert runner.times_ns().device_ns == KERNEL_NS
+    runner.close()
+    assert not any(machine.live.values())
+
+
 @pytest.mark.parametrize(
     ("kind", "fault", "reason"),
     [

@@ -152,6 +152,17 @@ class Runner(Protocol):
         """
         ...
 
+    def finish_request(self, slot: int) -> PartTimes:
+        """Block until the request in a slot is done, whatever was started after it.
+
+        Returns its parts where they were asked for.
+        """
+        ...
+
+    def wait_asleep(self) -> None:
+        """Let the two calls above give the processor away while they wait, instead of spinning."""
+        ...
+
     def read(self, slot: int) -> Feeds:
         """Return fresh arrays of the slot's outputs; the caller owns them.
 

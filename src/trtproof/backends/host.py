@@ -104,6 +104,14 @@ class HostRunner(ABC):
         """Return no times: `launch` returns when the inference is done."""
         return PartTimes()
 
+    def finish_request(self, slot: int) -> PartTimes:
+        """Return no times: a request is done when `launch` returns."""
+        del slot
+        return PartTimes()
+
+    def wait_asleep(self) -> None:  # noqa: B027 - nothing waits here, on purpose
+        """Do nothing: nothing is waited for."""
+
     def times_ns(self) -> PartTimes:
         """Return no parts: a CPU run has neither copies nor an enqueue of its own."""
         return PartTimes()

@@ -186,6 +186,14 @@ class NullRunner:
         """Return no times."""
         return PartTimes()
 
+    def finish_request(self, slot: int) -> PartTimes:
+        """Return no times."""
+        del slot
+        return PartTimes()
+
+    def wait_asleep(self) -> None:
+        """Do nothing."""
+
     def read(self, slot: int) -> Feeds:
         """Return no outputs."""
         del slot

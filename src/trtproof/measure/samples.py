@@ -27,6 +27,7 @@ DEVICE: Final = "device"
 PARTS: Final = "parts"
 ENERGY: Final = "energy"
 MEMORY: Final = "memory"
+TRTEXEC: Final = "trtexec"
 COUNTED: Final = "counted"
 WARMUP: Final = "warmup"
 DISTURBED: Final = "disturbed"
@@ -68,6 +69,7 @@ class Block:
 
     `worker` numbers the processes of the run, `device` is the short hash of what it ran on,
     `stream` is one of `streams` at work together. `disturbed`: left out for a recorded cause.
+    Figures of two protocols are different quantities.
     """
 
     turn: Turn
@@ -78,6 +80,7 @@ class Block:
     streams: int = 1
     stream: int = 0
     disturbed: bool = False
+    protocol: str = PROTOCOL
 
 
 def make_samples(blocks: Sequence[Block], *, left_out: Collection[int] = ()) -> pd.DataFrame:
@@ -133,7 +136,7 @@ def _frame_of(block: Block, left_out: Collection[int]) -> pd.DataFrame:
         position=turn.position,
         sample=np.arange(len(rows)),
         status=np.where(rows["counted"] == 1, DISTURBED if disturbed else COUNTED, WARMUP),
-        protocol=PROTOCOL,
+        protocol=block.protocol,
         device=block.device,
         **{
             name: rows[name].astype("Int64").mask(rows[name] < 0)

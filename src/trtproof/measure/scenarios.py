@@ -35,9 +35,10 @@ from trtproof.measure.loop import BlockRule, WarmupRule
 from trtproof.measure.machine import compare_states
 from trtproof.measure.memory_ledger import measure_memory
 from trtproof.measure.rounds import SLOWNESS, describe_gpu, make_rule
-from trtproof.measure.samples import COLD, ENERGY, MEMORY, SUSTAINED, THROUGHPUT, Block
+from trtproof.measure.samples import COLD, ENERGY, MEMORY, SUSTAINED, THROUGHPUT, TRTEXEC, Block
 from trtproof.measure.schedule import Turn, order_round
 from trtproof.measure.streams import StreamRule
+from trtproof.measure.trtexec_rounds import run_trtexec
 from trtproof.tensor import Array, Feeds
 
 NS_PER_S: Final = 1e9
@@ -79,6 +80,10 @@ def run_scenarios(
         record.notes[MEMORY] = measure_memory(launcher)
     if config.energy:
         record.notes[ENERGY] = measure_energy(launcher, config.energy)
+    if config.trtexec:
+        timed = run_trtexec(launcher, config.trtexec, evaluated)
+        record.blocks += timed.blocks
+        record.notes[TRTEXEC] = timed.notes
     if config.sustained:
         record.notes[SUSTAINED] = runner.run_sustained(config.sustained)
     return record

@@ -33,6 +33,7 @@ from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule
 from trtproof.measure.marked import run_launches, run_parts
 from trtproof.measure.memory import peak_rss_bytes
 from trtproof.measure.streams import StreamRule, run_streams
+from trtproof.measure.trtexec_loop import ProtocolLoop, ProtocolRule
 from trtproof.registry import extend_path, load_object
 from trtproof.stage import die_with_parent
 from trtproof.tensor import Array, Feeds, concatenate
@@ -121,6 +122,18 @@ class Worker:
         return {
             "switches_count": switches_after - switches_before,
             "peak_rss_bytes": peak_rss_bytes(),
+        }
+
+    def run_protocol(self, *, batch: int, rule: Mapping[str, Any], out: str) -> dict[str, Any]:
+        """Time queries as trtexec does and write their rows; `facts` are told as in `warm_up`."""
+        runner, requests = self._require_runner(), self._requests(batch)
+        _silence_collector()
+        done = ProtocolLoop(runner, requests, self._clock, ProtocolRule(**rule)).run()
+        np.save(out, done.rows, allow_pickle=False)
+        return {
+            "wall_ns": done.wall_ns,
+            "is_marked": done.is_marked,
+            "facts": {} if self._engine is None else dict(self._engine.facts),
         }
 
     def run_streams(

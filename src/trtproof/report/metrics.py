@@ -103,9 +103,8 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
             metrics |= _timing(timing)
             metrics |= _comparisons(variant.comparisons[batch], batch, is_reference=is_reference)
     measured = device_figures(variant.device, is_reference=is_reference)
+    measured |= list_ratios(variant.against_torch)
     metrics |= {key: _rounded(values) for key, values in measured.items()}
-    ratios = list_ratios(variant.against_torch)
-    metrics |= {key: _rounded(flatten_ratio(verdict)) for key, verdict in ratios.items()}
     metrics |= _scenarios(variant.scenarios)
     if isinstance(findings.run, Run) and variant.name in findings.run.graphs:
         metrics["cuda_graph_captured"] = findings.run.graphs[variant.name]

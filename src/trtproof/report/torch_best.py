@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from trtproof.config import VariantConfig
-from trtproof.measure.verdict import Verdict
 from trtproof.report.carried_noise import carry_noise
 from trtproof.report.comparisons import Comparisons, Judge
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
+from trtproof.report.flat import flatten_ratio
 
 TORCH: Final = "torch"
 """The backend whose settings are compared with each other."""
@@ -122,10 +122,10 @@ def torch_key(figure: str, batch: int) -> str:
     return f"speedup_vs_best_torch{'' if figure == HEADLINE else f'_{figure}'}_b{batch}_ratio"
 
 
-def list_ratios(against: Mapping[int, Comparisons | NotMeasured]) -> dict[str, Verdict]:
-    """Return one variant's verdicts against the best PyTorch setting by their key in metrics."""
+def list_ratios(against: Mapping[int, Comparisons | NotMeasured]) -> dict[str, dict[str, float]]:
+    """Return one variant's ratios to the best PyTorch setting by their key in metrics."""
     return {
-        torch_key(figure, batch): one.verdict
+        torch_key(figure, batch): flatten_ratio(one.verdict)
         for batch, found in against.items()
         if not isinstance(found, NotMeasured)
         for figure, one in found.items()

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from trtproof.backends.base import MemoryFigure, PartTimes
 from trtproof.backends.cuda.device import Device
 from trtproof.backends.cuda.graphs import Replayable
 from trtproof.backends.cuda.marks import LaunchMarks
@@ -15,8 +16,12 @@ from trtproof.backends.cuda.streams import Event, Stream
 from trtproof.errors import BackendError
 from trtproof.tensor import Array, Feeds
 
+BEFORE_UPLOAD: Final = 0
+AFTER_UPLOAD: Final = 1
+BEFORE_DOWNLOAD: Final = 2
+AFTER_DOWNLOAD: Final = 3
 MARKS: Final = 4
-"""Events of one request's copies: before and after the upload, before and after the download."""
+"""Events of one request's copies."""
 
 
 class TensorBuffer:
@@ -104,6 +109,24 @@ class Slot:
         self.launched = False
         self.launch_marks: LaunchMarks | None = None
 
+    def read_parts(self) -> PartTimes:
+        """Return the times between the marks, which were all reached; none where there are none."""
+        marks, launch = self.marks, self.launch_marks
+        if launch is None:
+            return PartTimes()
+        return PartTimes(
+            h2d_ns=marks[AFTER_UPLOAD].nanoseconds_since(marks[BEFORE_UPLOAD]),
+            device_ns=launch.device_ns,
+            d2h_ns=marks[AFTER_DOWNLOAD].nanoseconds_since(marks[BEFORE_DOWNLOAD]),
+            enqueue_ns=launch.enqueue_ns,
+        )
+
+    def wait_asleep(self, device: Device) -> None:
+        """Take a last mark that the host sleeps before; nothing of this slot is in flight."""
+        if self.marks:
+            self.marks.pop().close()
+            self.marks.append(Event(device, timing=True, asleep=True))
+
     def fits(self, feeds: Feeds) -> bool:
         """Say whether a request needs nothing new: the same shapes, the same values on the host.
 
@@ -174,3 +197,17 @@ class Slot:
             mark.close()
         self.marks = []
         self.staged = self.launched = False
+
+
+def sum_memory(slots: Sequence[Slot]) -> list[MemoryFigure]:
+    """Return what the buffers of these slots hold, on the GPU and pinned on the host."""
+    held = [
+        buffer.held_bytes
+        for slot in slots
+        for buffer in (*slot.inputs.values(), *slot.outputs.values())
+    ]
+    device, pinned = sum(pair[0] for pair in held), sum(pair[1] for pair in held)
+    return [
+        MemoryFigure("io", device, "cudaMalloc of ours"),
+        MemoryFigure("io_pinned", pinned, "cudaHostAlloc of ours"),
+    ]

@@ -16,9 +16,9 @@ LAUNCHES_AHEAD: Final = 2
 class LaunchMarks:
     """The marks before and after one launch, and the host's time to submit it."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, *, asleep: bool = False) -> None:
         self.begin = Event(device, timing=True)
-        self.end = Event(device, timing=True)
+        self.end = Event(device, timing=True, asleep=asleep)
         self.enqueue_ns = 0
 
     @property
@@ -35,8 +35,8 @@ class LaunchMarks:
 class LaunchRing:
     """The marks of the last launches of a stream, taken in turns."""
 
-    def __init__(self, device: Device) -> None:
-        self._marks = [LaunchMarks(device) for _ in range(LAUNCHES_AHEAD)]
+    def __init__(self, device: Device, *, asleep: bool = False) -> None:
+        self._marks = [LaunchMarks(device, asleep=asleep) for _ in range(LAUNCHES_AHEAD)]
         self._pending: deque[LaunchMarks] = deque(maxlen=LAUNCHES_AHEAD)
         self._count = 0
 

@@ -6,12 +6,20 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from trtproof.backends.base import MemoryFigure, PartTimes
-from trtproof.backends.cuda.buffers import Slot, TensorBuffer
+from trtproof.backends.cuda.buffers import (
+    AFTER_DOWNLOAD,
+    AFTER_UPLOAD,
+    BEFORE_DOWNLOAD,
+    BEFORE_UPLOAD,
+    Slot,
+    TensorBuffer,
+    sum_memory,
+)
 from trtproof.backends.cuda.device import Device
 from trtproof.backends.cuda.graphs import capture, compare_replay
 from trtproof.backends.cuda.marks import LaunchRing
@@ -19,11 +27,6 @@ from trtproof.backends.cuda.streams import Stream
 from trtproof.backends.host import SLOTS, check_feeds
 from trtproof.errors import BackendError, CudaGraphError
 from trtproof.tensor import Feeds, Signature
-
-BEFORE_UPLOAD: Final = 0
-AFTER_UPLOAD: Final = 1
-BEFORE_DOWNLOAD: Final = 2
-AFTER_DOWNLOAD: Final = 3
 
 
 @dataclass(frozen=True)
@@ -189,31 +192,33 @@ class CudaRunner(ABC):
         """
         return self._slots[slot].read()
 
+    def finish_request(self, slot: int) -> PartTimes:
+        """Block until the request in a slot is done; as `finish_launch` otherwise."""
+        chosen = self._slots[slot]
+        if chosen.launch_marks is None:
+            self.wait()
+            return PartTimes()
+        chosen.marks[AFTER_DOWNLOAD].synchronize()
+        return chosen.read_parts()
+
+    def wait_asleep(self) -> None:
+        """Let `finish_launch` and `finish_request` give the processor away while they wait."""
+        self.device.make_current()
+        self.wait()
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = LaunchRing(self.device, asleep=True)
+        for slot in self._slots:
+            slot.launch_marks = None
+            slot.wait_asleep(self.device)
+
     def times_ns(self) -> PartTimes:
         """Return the parts of the last request, once it was waited for; none unless asked for."""
-        slot = self._last
-        if slot is None or slot.launch_marks is None:
-            return PartTimes()
-        marks, launch = slot.marks, slot.launch_marks
-        return PartTimes(
-            h2d_ns=marks[AFTER_UPLOAD].nanoseconds_since(marks[BEFORE_UPLOAD]),
-            device_ns=launch.device_ns,
-            d2h_ns=marks[AFTER_DOWNLOAD].nanoseconds_since(marks[BEFORE_DOWNLOAD]),
-            enqueue_ns=launch.enqueue_ns,
-        )
+        return PartTimes() if self._last is None else self._last.read_parts()
 
     def memory(self) -> list[MemoryFigure]:
         """Return what the buffers of requests hold, in both slots together."""
-        held = [
-            buffer.held_bytes
-            for slot in self._slots
-            for buffer in (*slot.inputs.values(), *slot.outputs.values())
-        ]
-        device, pinned = sum(pair[0] for pair in held), sum(pair[1] for pair in held)
-        return [
-            MemoryFigure("io", device, "cudaMalloc of ours"),
-            MemoryFigure("io_pinned", pinned, "cudaHostAlloc of ours"),
-        ]
+        return sum_memory(self._slots)
 
     def close(self) -> None:
         """Give everything back: graphs, what infers, then memory, events and the stream."""

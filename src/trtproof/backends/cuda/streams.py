@@ -10,12 +10,16 @@ NANOSECONDS_PER_MS: Final = 1_000_000
 
 
 class Event:
-    """A mark in a stream; with timing, the GPU's own clock at that mark (about 0.5 us fine)."""
+    """A mark in a stream; with timing, the GPU's own clock at that mark (about 0.5 us fine).
 
-    def __init__(self, device: Device, *, timing: bool) -> None:
+    Who waits for an `asleep` one gives the processor away meanwhile, as trtexec without spin wait.
+    """
+
+    def __init__(self, device: Device, *, timing: bool, asleep: bool = False) -> None:
         self._calls = device.calls
         module = device.calls.module
         flags = module.cudaEventDefault if timing else module.cudaEventDisableTiming
+        flags |= module.cudaEventBlockingSync if asleep else module.cudaEventDefault
         self.handle: Any = self._calls.run(
             "cudaEventCreateWithFlags", flags, doing="making an event"
         )
