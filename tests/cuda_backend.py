@@ -17,7 +17,8 @@ from trtproof.backends.base import BuildSpec, CompileRecord, Engine, Facts, RunO
 from trtproof.backends.cuda.buffers import Slot
 from trtproof.backends.cuda.device import Device, open_device
 from trtproof.backends.cuda.memory import DeviceMemory
-from trtproof.backends.cuda.runner import CudaRunner, TensorPlace, Tensors
+from trtproof.backends.cuda.runner import CudaRunner
+from trtproof.backends.cuda.tensors import TensorPlace, Tensors
 from trtproof.backends.host import load_signature
 from trtproof.models.base import ModelFiles
 from trtproof.reason import Reason

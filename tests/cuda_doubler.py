@@ -10,7 +10,8 @@ from tests.fake_cuda.gpu import Work, current_machine
 
 from trtproof.backends.cuda.buffers import Slot
 from trtproof.backends.cuda.device import Device
-from trtproof.backends.cuda.runner import CudaRunner, TensorPlace, Tensors
+from trtproof.backends.cuda.runner import CudaRunner
+from trtproof.backends.cuda.tensors import TensorPlace, Tensors
 from trtproof.errors import BackendError
 from trtproof.tensor import Feeds, Signature, TensorSpec
 

@@ -23,7 +23,8 @@ from trtproof.backends.base import Engine, PartTimes, RunOptions
 from trtproof.backends.cuda.buffers import Slot
 from trtproof.backends.cuda.calls import MODULE
 from trtproof.backends.cuda.device import Device, open_device
-from trtproof.backends.cuda.runner import CudaRunner, TensorPlace, Tensors
+from trtproof.backends.cuda.runner import CudaRunner
+from trtproof.backends.cuda.tensors import TensorPlace, Tensors
 from trtproof.backends.host import load_signature
 from trtproof.tensor import Signature
 

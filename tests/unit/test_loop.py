@@ -37,11 +37,16 @@ class RecordingRunner:
     def wait(self) -> None:
         self.calls.append("wait")
 
-    def read(self, slot: int) -> Feeds:
-        return {}
-
     def finish_launch(self) -> PartTimes:
         return PartTimes()
+
+    def finish_request(self, slot: int) -> PartTimes:
+        return PartTimes()
+
+    def wait_asleep(self) -> None: ...
+
+    def read(self, slot: int) -> Feeds:
+        return {}
 
     def times_ns(self) -> PartTimes:
         return PartTimes()

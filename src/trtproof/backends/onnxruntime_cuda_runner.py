@@ -18,7 +18,8 @@ from trtproof.backends.base import RunOptions
 from trtproof.backends.cuda.buffers import Slot
 from trtproof.backends.cuda.device import Device, open_device
 from trtproof.backends.cuda.graphs import compare_replay, describe_replays
-from trtproof.backends.cuda.runner import CudaRunner, TensorPlace, Tensors
+from trtproof.backends.cuda.runner import CudaRunner
+from trtproof.backends.cuda.tensors import TensorPlace, Tensors
 from trtproof.backends.host import load_signature
 from trtproof.backends.onnxruntime_cuda_session import (
     Settings,

@@ -19,7 +19,8 @@ from trtproof.backends.base import MemoryFigure, RunOptions
 from trtproof.backends.cuda.buffers import Slot
 from trtproof.backends.cuda.device import Device, open_device
 from trtproof.backends.cuda.graphs import compare_replay, describe_replays
-from trtproof.backends.cuda.runner import CudaRunner, TensorPlace, Tensors
+from trtproof.backends.cuda.runner import CudaRunner
+from trtproof.backends.cuda.tensors import TensorPlace, Tensors
 from trtproof.errors import BackendError, CudaGraphError
 from trtproof.tensor import Signature
 

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from trtproof.backends.base import MemoryFigure, PartTimes
 from trtproof.backends.cuda.buffers import (
@@ -24,25 +19,10 @@ from trtproof.backends.cuda.device import Device
 from trtproof.backends.cuda.graphs import capture, compare_replay
 from trtproof.backends.cuda.marks import LaunchRing
 from trtproof.backends.cuda.streams import Stream
+from trtproof.backends.cuda.tensors import Tensors
 from trtproof.backends.host import SLOTS, check_feeds
 from trtproof.errors import BackendError, CudaGraphError
 from trtproof.tensor import Feeds, Signature
-
-
-@dataclass(frozen=True)
-class TensorPlace:
-    """A tensor as the library has it: its dtype, and whether it lives on the host."""
-
-    dtype: np.dtype[Any]
-    on_host: bool = False
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """What a library takes and gives, by name in the signature's order."""
-
-    inputs: Mapping[str, TensorPlace]
-    outputs: Mapping[str, TensorPlace]
 
 
 class CudaRunner(ABC):

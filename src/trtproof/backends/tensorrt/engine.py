@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from trtproof.backends.base import MemoryFigure, RunOptions
 from trtproof.backends.cuda.device import WAITING, Device, open_device
-from trtproof.backends.cuda.runner import Tensors
+from trtproof.backends.cuda.tensors import Tensors
 from trtproof.backends.host import load_signature
 from trtproof.backends.tensorrt import library
 from trtproof.backends.tensorrt.calls import OptionalCalls

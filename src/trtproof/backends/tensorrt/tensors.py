@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trtproof.backends.cuda.runner import TensorPlace, Tensors
+from trtproof.backends.cuda.tensors import TensorPlace, Tensors
 from trtproof.backends.tensorrt.datatypes import read_dtype
 from trtproof.errors import BackendError
 from trtproof.tensor import Signature, TensorSpec
