@@ -172,30 +172,7 @@ class OnnxRuntimeBackend:
         refuse_options(self.name, spec.options)
         if spec.executor != OPTIMIZED:
             return _compile_as_written(model, spec, out / PLAN_FILE)
-        import onnxruntime as ort
-
-        plan = out / PLAN_FILE
-        options = _session_options(threads=1, optimized=True)
-        options.optimized_model_filepath = str(plan)
-        if (model.folder / f"{model.onnx.name}.data").exists():
-            options.add_session_config_entry(
-                "session.optimized_model_external_initializers_file_name", f"{PLAN_FILE}.data"
-            )
-        _optimize(model.onnx, options)
-        layers = read_layers(plan)
-        facts = {
-            "provider": CPU_PROVIDER,
-            "optimization": "all",
-            "nodes_count": len(layers),
-            "version": ort.__version__,
-        }
-        return CompileRecord(
-            plan=PLAN_FILE,
-            facts=facts,
-            layers=layers,
-            log=f"onnxruntime {ort.__version__}, {CPU_PROVIDER}, all graph optimisations: "
-            f"{len(layers)} nodes\n",
-        )
+        return _compile_optimized(model, out / PLAN_FILE)
 
     @contextmanager
     def open(self, folder: Path, plan: str, options: RunOptions) -> Iterator[Engine]:
@@ -236,6 +213,38 @@ def _runs_on_gpu(spec: BuildSpec) -> bool:
     if spec.facts.get("device") != "cuda" or spec.precision not in ONNXRUNTIME_CUDA_PRECISIONS:
         return False
     return spec.executor == OPTIMIZED or spec.precision == "bf16"
+
+
+def _compile_optimized(model: ModelFiles, plan: Path) -> CompileRecord:
+    """Write the graph as ONNX Runtime optimises it for this CPU.
+
+    Raises:
+        BuildFailedError: ONNX Runtime cannot run the graph.
+        BackendError: out of memory.
+    """
+    import onnxruntime as ort
+
+    options = _session_options(threads=1, optimized=True)
+    options.optimized_model_filepath = str(plan)
+    if (model.folder / f"{model.onnx.name}.data").exists():
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", f"{PLAN_FILE}.data"
+        )
+    _optimize(model.onnx, options)
+    layers = read_layers(plan)
+    facts = {
+        "provider": CPU_PROVIDER,
+        "optimization": "all",
+        "nodes_count": len(layers),
+        "version": ort.__version__,
+    }
+    return CompileRecord(
+        plan=PLAN_FILE,
+        facts=facts,
+        layers=layers,
+        log=f"onnxruntime {ort.__version__}, {CPU_PROVIDER}, all graph optimisations: "
+        f"{len(layers)} nodes\n",
+    )
 
 
 def _compile_as_written(model: ModelFiles, spec: BuildSpec, plan: Path) -> CompileRecord:
