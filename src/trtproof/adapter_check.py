@@ -30,6 +30,7 @@ from trtproof.models.normalise import normalise, write_model
 from trtproof.models.onnx import adopt_config, require_source_path
 from trtproof.models.reference import make_function
 from trtproof.parity import Function, require_finite, require_parity
+from trtproof.scoring.values import pack_labels
 from trtproof.settings_check import check_settings
 from trtproof.tensor import Feeds, TensorSpec, resize_axis
 
@@ -139,7 +140,7 @@ def differing_input(first: Sequence[Batch], again: Sequence[Batch]) -> str:
         for name, array in one.feeds.items():
             if not np.array_equal(array, other.feeds.get(name, np.empty(0)), equal_nan=True):
                 return f"{name!r} of sample {one.indices[0]}"
-        if repr(one.labels) != repr(other.labels):
+        if pack_labels(one.labels or ()) != pack_labels(other.labels or ()):
             return f"the label of sample {one.indices[0]}"
     return ""
 

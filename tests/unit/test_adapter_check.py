@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 from trtproof.adapter_check import try_adapter
 from trtproof.config import Params, decode
 from trtproof.errors import PipelineError
+from trtproof.registry import load_object
 
 ME = __name__
 REPOSITORY = Path(__file__).parents[2]
@@ -232,3 +234,25 @@ def test_a_fault_is_one_line_with_the_function_and_the_repair(changes: Any, told
         list(try_adapter(make_params(**changes)))
     assert "\n" not in str(caught.value)
     assert ";" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import nothing_of_the_kind", "it imports 'nothing_of_the_kind', which is not installed"),
+        ("from os import nothing", "failed to be imported with ImportError: cannot import name"),
+        ("x = 1 / 0", "failed to be imported with ZeroDivisionError: division by zero at bad.py:1"),
+        ("def f(:", "failed to be imported with SyntaxError: invalid syntax"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_line(
+    text: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.py").write_text(text, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "bad", raising=False)
+    with pytest.raises(PipelineError, match=told) as caught:
+        load_object("bad:f")
+    assert "\n" not in str(caught.value)
+    assert "bad:f" in str(caught.value)
