@@ -13,7 +13,7 @@ from tests.pipeline.project import REPOSITORY, Project, make_project
 VARIANTS = {"torch-fp32", "onnxruntime-fp32", "onnxruntime-int8_cpu"}
 RECIPES = {"fp32", "int8_cpu"}
 PATIENCE_S = 900
-"""A whole run takes a minute on an idle machine."""
+"""For a whole run on a machine that others use too."""
 
 
 def at(stage: str, items: set[str]) -> set[str]:
