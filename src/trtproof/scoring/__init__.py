@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from trtproof.registry import Registry, load_object
 from trtproof.scoring.base import NamedScorer, Scorer
+from trtproof.scoring.extras import require_extra
 
 SCORERS: Registry[NamedScorer] = Registry(
     "scorer",
     {
         "top1": "trtproof.scoring.topk:TOP1",
         "top5": "trtproof.scoring.topk:TOP5",
+        "f1": "trtproof.scoring.f1:F1",
+        "answers": "trtproof.scoring.answers:ANSWERS",
+        "mean_iou": "trtproof.scoring.segmentation:MEAN_IOU",
+        "coco_map": "trtproof.scoring.coco:COCO_MAP",
+        "wer": "trtproof.scoring.wer:WER",
+        "errors": "trtproof.scoring.regression:ERRORS",
     },
 )
 
@@ -19,8 +26,8 @@ def load_scorer(name: str) -> Scorer:
 
     Raises:
         UnknownNameError, ImportPathError: neither.
+        MissingExtraError: it needs a package that is not installed.
     """
-    if ":" in name:
-        scorer: Scorer = load_object(name)
-        return scorer
-    return SCORERS.load(name)
+    scorer: Scorer = load_object(name) if ":" in name else SCORERS.load(name)
+    require_extra(scorer, needed_by=f"scorer {name}")
+    return scorer
