@@ -17,6 +17,7 @@ from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.budget_check import check_budget
 from trtproof.config import AxisConfig, Params, RecipeConfig, VariantConfig
 from trtproof.data import FORMATS
+from trtproof.extras_check import check_extras
 from trtproof.model_check import check_model, check_profile, wrong
 from trtproof.models import SOURCES
 from trtproof.plan_check import check_plans
@@ -267,6 +268,7 @@ def check_repeats(params: Params) -> None:
 
 CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_names,
+    check_extras,
     check_model,
     check_dataset,
     check_recipes,

@@ -130,7 +130,7 @@ def test_what_the_repository_configures_is_sound(composed):
         ("benchmark/batches", [1, 1], r"benchmark\.batches: 1 is there twice"),
         ("evaluate/batch", 999, r"evaluate\.batch: 999"),
         ("evaluate/scorers", ["top1", "top1"], r"evaluate\.scorers: top1 is there twice"),
-        ("evaluate/scorers", ["f1"], r"evaluate\.scorers: there is no scorer 'f1'"),
+        ("evaluate/scorers", ["f2"], r"evaluate\.scorers: there is no scorer 'f2'"),
         ("calibrate/batch", 999, r"calibrate\.batch: 999"),
         ("target/require", ["tvm"], r"target\.require: there is no backend 'tvm'"),
         ("variants/a.b", {}, r"variants"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from trtproof.registry import Registry, load_object
+from trtproof.extras import require_extra
+from trtproof.registry import Registry
 from trtproof.scoring.base import NamedScorer, Scorer
-from trtproof.scoring.extras import require_extra
+from trtproof.scoring.own import load_own_scorer
 
 SCORERS: Registry[NamedScorer] = Registry(
     "scorer",
@@ -26,8 +27,9 @@ def load_scorer(name: str) -> Scorer:
 
     Raises:
         UnknownNameError, ImportPathError: neither.
+        AdapterError: what the import path names is no scorer.
         MissingExtraError: it needs a package that is not installed.
     """
-    scorer: Scorer = load_object(name) if ":" in name else SCORERS.load(name)
+    scorer = load_own_scorer(name) if ":" in name else SCORERS.load(name)
     require_extra(scorer, needed_by=f"scorer {name}")
     return scorer

@@ -17,11 +17,12 @@ import numpy as np
 
 from trtproof.data.base import Batch, Label
 from trtproof.errors import InputError
+from trtproof.extras import Extra
 from trtproof.scoring.base import Prediction
 from trtproof.scoring.coco_curves import Matches, average_precisions
-from trtproof.scoring.extras import Extra
 from trtproof.scoring.resampling import FEWEST_RESAMPLES
 from trtproof.scoring.set_scorer import require_pairs
+from trtproof.scoring.values import unpack_value
 from trtproof.scoring.weighing import Weighable, score_all
 from trtproof.tensor import Array, Feeds
 
@@ -135,7 +136,7 @@ class CocoMap:
         found: list[dict[str, Any]] = []
         for image, item in enumerate(items, start=1):
             try:
-                found += _annotations(item, image) if item is not None else []
+                found += _annotations(unpack_value(item), image) if item is not None else []
             except (AttributeError, IndexError, KeyError, TypeError, ValueError):
                 whose = "prediction" if key == "scores" else "label"
                 raise InputError(

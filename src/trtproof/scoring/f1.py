@@ -19,6 +19,7 @@ from trtproof.scoring.set_scorer import (
     ratio_pct,
     require_pairs,
 )
+from trtproof.scoring.values import unpack_value
 from trtproof.tensor import Array, Feeds
 
 
@@ -112,7 +113,9 @@ def _members(value: Any) -> set[int | str]:
     Raises:
         InputError: one is neither a number nor a name.
     """
-    members = [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+    given = unpack_value(value)
+    given = given.tolist() if isinstance(given, np.ndarray) else given
+    members = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
     for item in members:
         if not isinstance(item, int | str | np.integer) or isinstance(item, bool):
             raise InputError(

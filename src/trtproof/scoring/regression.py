@@ -12,6 +12,7 @@ from trtproof.errors import InputError
 from trtproof.scoring.base import Prediction
 from trtproof.scoring.proportions import Values
 from trtproof.scoring.set_scorer import SumScorer, require_pairs
+from trtproof.scoring.values import unpack_value
 from trtproof.tensor import Array, Feeds
 
 
@@ -67,7 +68,7 @@ class NumberErrors(SumScorer):
                 rows.append([np.nan, np.nan, 1.0])
                 continue
             wanted = self._numbers(label)
-            found = np.atleast_1d(np.asarray(prediction, dtype=np.float64))
+            found = np.atleast_1d(np.asarray(unpack_value(prediction), dtype=np.float64)).ravel()
             if wanted.shape != found.shape:
                 raise InputError(
                     f"{self.name} needs as many numbers in a label as the model gives, got "
@@ -97,7 +98,7 @@ class NumberErrors(SumScorer):
 
     def _numbers(self, label: Label) -> Values:
         try:
-            numbers = np.atleast_1d(np.asarray(label, dtype=np.float64)).ravel()
+            numbers = np.atleast_1d(np.asarray(unpack_value(label), dtype=np.float64)).ravel()
         except (TypeError, ValueError):
             numbers = np.asarray([np.nan])
         if not np.isfinite(numbers).all():

@@ -1,7 +1,7 @@
 """Mean intersection over union of semantic segmentation, from the confusion of all pixels.
 
 A class map stands in JSON as runs of equal classes, row by row: {"shape": [H, W], "runs": [class,
-length, class, length, ...]}. A label may be such a map or nested lists.
+length, class, length, ...]}. A label may be such a map, an array, or nested lists.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from trtproof.errors import InputError
 from trtproof.scoring.base import Prediction
 from trtproof.scoring.proportions import Values
 from trtproof.scoring.set_scorer import SumScorer, first_output, is_broken, ratio_pct
+from trtproof.scoring.values import unpack_value
 from trtproof.tensor import Array, Feeds
 
 
@@ -115,11 +116,12 @@ def encode_map(classes: Array) -> dict[str, Any]:
 
 
 def decode_map(value: Any) -> Array:
-    """Return the classes of a map as `encode_map` or nested lists state them, int64.
+    """Return the classes of a map as `encode_map`, an array or nested lists state them, int64.
 
     Raises:
         InputError: it is neither.
     """
+    value = unpack_value(value)
     if isinstance(value, Mapping) and {"shape", "runs"} <= value.keys():
         runs = np.asarray(value["runs"], dtype=np.int64).reshape(-1, 2)
         repeated: Array = np.repeat(runs[:, 0], runs[:, 1]).reshape(value["shape"])

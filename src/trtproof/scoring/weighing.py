@@ -39,10 +39,11 @@ class Weighable:
 class WeighableScorer(Scorer, Protocol):
     """A scorer whose set figures are resampled from parts of samples."""
 
-    def weigh(self, predictions: Sequence[Prediction], labels: Sequence[Label]) -> Weighable:
+    def weigh(self, predictions: Sequence[Prediction], labels: Sequence[Label]) -> Weighable | None:
         """Return the parts of these samples and how figures follow from them.
 
-        The figures of samples that count once each are those of `score`.
+        The figures of samples that count once each are those of `score`. None where there is
+        nothing of the kind.
         """
         ...
 
@@ -50,10 +51,11 @@ class WeighableScorer(Scorer, Protocol):
 def weigh(
     scorer: Scorer, predictions: Sequence[Prediction], labels: Sequence[Label]
 ) -> Weighable | None:
-    """Return what a scorer's set figures are computed from, None for a scorer without `weigh`."""
-    if not hasattr(scorer, "weigh"):
-        return None
-    return cast("WeighableScorer", scorer).weigh(predictions, labels)
+    """Return what a scorer's set figures are computed from, None where it does not say."""
+    found: Weighable | None = None
+    if hasattr(scorer, "weigh"):
+        found = cast("WeighableScorer", scorer).weigh(predictions, labels)
+    return found
 
 
 def score_all(weighable: Weighable) -> dict[str, float]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from trtproof.data.base import Batch, Label
 from trtproof.errors import InputError
+from trtproof.extras import Extra
 from trtproof.scoring.base import Prediction
-from trtproof.scoring.extras import Extra
 from trtproof.scoring.proportions import Values
 from trtproof.scoring.set_scorer import SumScorer, first_output, is_broken, ratio_pct
 from trtproof.scoring.texts import read_code_points, require_text

@@ -1,7 +1,7 @@
-"""Optional packages that a scorer needs, asked for before anything runs.
+"""Optional packages that a scorer or a dataset format needs, asked for before anything runs.
 
-A scorer that needs one has an attribute `extra`. Loading such a scorer loads nothing of the
-package: that happens where it scores.
+What needs one has an attribute `extra`. Loading it loads nothing of the package: that happens where
+it is used.
 """
 
 from __future__ import annotations
