@@ -154,7 +154,7 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
         builds["tensorrt"] |= _plugin_entry(sources, params)
     return {
         "export": code("export", source),
-        "calibrate": code("calibrate"),
+        "calibrate": code("calibrate") | _given_ranges_entry(sources, params),
         "convert": {
             name: code("convert", *pass_modules(sources, params, name))
             | given_entry(sources, params, name)
@@ -185,6 +185,14 @@ def _plugin_entry(sources: InputSources, params: Params) -> Entry:
     setting = "build.options.plugins"
     files = sources.files.matches(sorted(names), setting=setting)
     return {"files": sources.files.digest(files)} if files else {}
+
+
+def _given_ranges_entry(sources: InputSources, params: Params) -> Entry:
+    """Return the hash of the file that gives ranges; nothing where none does."""
+    if params.calibrate.given is None:
+        return {}
+    path = Path(params.calibrate.given)
+    return {"files": sources.files.digest(sources.files.existing([path], setting="calibrate.from"))}
 
 
 def given_entry(sources: InputSources, params: Params, name: str) -> Entry:

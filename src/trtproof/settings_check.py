@@ -18,6 +18,7 @@ from trtproof.budget_check import check_budget
 from trtproof.config import AxisConfig, Params, RecipeConfig, VariantConfig
 from trtproof.data import FORMATS
 from trtproof.extras_check import check_extras
+from trtproof.given_check import check_given_ranges
 from trtproof.model_check import check_model, check_profile, wrong
 from trtproof.models import SOURCES
 from trtproof.plan_check import check_plans
@@ -272,6 +273,7 @@ CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_model,
     check_dataset,
     check_recipes,
+    check_given_ranges,
     check_sensitivity,
     check_variants,
     check_plans,

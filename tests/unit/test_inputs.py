@@ -502,3 +502,15 @@ def test_a_given_file_and_its_data_are_in_the_key_of_its_conversion(project):
     bytes_of = Path("data/given.data")
     bytes_of.write_bytes(bytes_of.read_bytes() + b"1")
     assert changed(before, make_inputs(params)) == {"code.convert.given.files"}
+
+
+def test_a_file_of_ranges_is_in_the_key_of_the_calibration(project):
+    data = user_params()
+    data["calibrate"]["from"] = "data/model.cache"
+    params = write_params(data)
+    with pytest.raises(MissingFileError, match=r"model\.cache.*calibrate\.from"):
+        make_inputs(params)
+    write("data", "model.cache", "TRT-8501\nx: 3f800000\n")
+    before = make_inputs(params)
+    write("data", "model.cache", "TRT-8501\nx: 3f800001\n")
+    assert changed(before, make_inputs(params)) == {"code.calibrate.files"}
