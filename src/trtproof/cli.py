@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trtproof import __version__
+from trtproof.adapter_command import add_try
 from trtproof.doctor import command as doctor
 from trtproof.errors import PipelineError
 from trtproof.trtexec import command as import_trtexec
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the probe, then say per stage what `dvc repro` will do and why.",
     )
     why.set_defaults(command=_why)
+    add_try(commands)
     _add_host_commands(commands)
     report = commands.add_parser(
         "report",

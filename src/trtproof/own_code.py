@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from trtproof.errors import AdapterError, PipelineError
 
@@ -49,3 +51,33 @@ def _place(error: BaseException) -> str:
 
 def _is_below(path: Path, folder: Path) -> bool:
     return path.is_relative_to(folder) and "site-packages" not in path.parts
+
+
+def require_callable(
+    function: Any, path: str, setting: str, /, *given: Any, **options: Any
+) -> None:
+    """Refuse what is no function, or one that does not take these arguments.
+
+    Raises:
+        AdapterError: names the function, and the setting that its keyword arguments come from.
+    """
+    if not callable(function):
+        raise AdapterError(
+            function=path,
+            problem=f"it is of type {type(function).__name__}, not a function",
+            repair="name a function or a class",
+        )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a function of C code that states none
+        return
+    try:
+        signature.bind(*given, **options)
+    except TypeError as error:
+        stated = [*("..." for _ in given), *(f"{name}=..." for name in options)]
+        raise AdapterError(
+            function=path,
+            problem=f"it cannot be called as {path.partition(':')[2]}({', '.join(stated)}) "
+            f"({error})",
+            repair=f"change its parameters, or {setting}",
+        ) from None

@@ -15,6 +15,7 @@ FORMATS: Registry[DataFormat] = Registry(
         "synthetic": "trtproof.data.synthetic:FORMAT",
         "npz": "trtproof.data.npz:FORMAT",
         "imagefolder": "trtproof.data.imagefolder:FORMAT",
+        "factory": "trtproof.data.factory:FORMAT",
     },
 )
 
