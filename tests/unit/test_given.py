@@ -168,6 +168,25 @@ def test_a_file_that_no_precision_stands_for_is_refused(files, tmp_path):
         take(files, path, tmp_path)
 
 
+def test_biases_of_32_bits_are_for_a_cpu_only_with_the_repair(files, tmp_path):
+    proto = onnx.load(files["int8"])
+    gemm = next(node for node in proto.graph.node if node.op_type == "Gemm")
+    size = next(t.dims[0] for t in proto.graph.initializer if t.name == gemm.input[2])
+    proto.graph.initializer.append(numpy_helper.from_array(np.zeros(size, np.int32), "bias32"))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(0.1, np.float32), "bias_scale"))
+    position = list(proto.graph.node).index(gemm)
+    proto.graph.node.insert(
+        position, helper.make_node("DequantizeLinear", ["bias32", "bias_scale"], ["bias"], "dq")
+    )
+    proto.graph.node[position + 1].input[2] = "bias"
+    path = tmp_path / "bias.onnx"
+    onnx.save(proto, path)
+    record, _ = take(files, path, tmp_path)
+    assert record.precision == "int8_cpu"
+    assert "1 DequantizeLinear of 32-bit integers" in record.warnings[0]
+    assert "QuantizeBias" in record.warnings[0]
+
+
 def test_external_data_comes_along(files, tmp_path):
     path = tmp_path / "given.onnx"
     onnx.save_model(

@@ -39,6 +39,8 @@ class Found:
     nodes: Mapping[str, Mapping[str, int]]
     kept: Mapping[str, str]
     scales: Mapping[str, list[float]]
+    wide_count: int = 0
+    """DequantizeLinear of 32-bit integers (biases), which TensorRT does not take."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for record.json."""
@@ -86,6 +88,7 @@ def describe(model: ModelProto) -> Found:
         nodes={name: dict(sorted(found.items())) for name, found in sorted(counts.items())},
         kept=kept,
         scales=_scales(model),
+        wide_count=_count_wide(model, types),
     )
 
 
@@ -96,7 +99,9 @@ def _precision(model: ModelProto, types: Mapping[str, str], quantised: set[str])
     half = _half(model, types)
     if not quantised:
         return HALVES.get(half or "", "fp32")
-    if quantised <= {"INT8", "UINT8"} and (quantised != {"INT8"} or _has_zero_points(model)):
+    if quantised <= {"INT8", "UINT8"} and (
+        quantised != {"INT8"} or _has_zero_points(model) or _count_wide(model, types)
+    ):
         return "int8_cpu"
     known = quantised & EIGHT_BITS.keys()
     if len(quantised) > 1 or not known or half == "BFLOAT16":
@@ -128,6 +133,14 @@ def _quantised_types(model: ModelProto, types: Mapping[str, str]) -> set[str]:
         if node.op_type in QDQ_OPS
     }
     return found - {"INT32", ""}
+
+
+def _count_wide(model: ModelProto, types: Mapping[str, str]) -> int:
+    """Return how many DequantizeLinear read 32-bit integers."""
+    return sum(
+        node.op_type == DEQUANTIZE and types.get(node.input[0]) == "INT32"
+        for node in model.graph.node
+    )
 
 
 def _data_type(node: NodeProto, types: Mapping[str, str], makers: Mapping[str, NodeProto]) -> str:

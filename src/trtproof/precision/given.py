@@ -158,6 +158,13 @@ def _signature(model: ModelProto, kind: str) -> dict[str, tuple[str, tuple[Any, 
 def _warnings(found: Found, path: Path) -> list[str]:
     if found.precision == "fp32":
         return [f"{path.name} states no precision below float32; recipe fp32 is the same"]
+    if found.wide_count:
+        said = (
+            f"{path.name} has {found.wide_count} DequantizeLinear of 32-bit integers (biases), "
+            "which TensorRT does not take; for TensorRT leave biases in float32 "
+            "(onnxruntime.quantization: extra_options QuantizeBias False)"
+        )
+        return [said]
     return []
 
 
