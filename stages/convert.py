@@ -30,8 +30,8 @@ def main(recipe: str) -> None:
         record = precision_pass(source.onnx, folder / ONNX_FILE, calibration, config.options)
         shutil.copyfile(source.folder / SIGNATURE_FILE, folder / SIGNATURE_FILE)
         artifacts.write_json(folder / RECORD_FILE, record.to_json())
-    for warning in record.warnings:
-        note(f"{recipe}: {warning}")
+    for line in (*record.notes, *record.warnings):
+        note(f"{recipe}: {line}")
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ def judge(comparison: Comparison | None, coverage: Mapping[str, Any]) -> Calibra
     remarks = list(_remarks(comparison, coverage))
     if comparison is None:
         summary = "not compared: no tensor that int8 quantises has values in both sets"
+        summary = _say_given(summary, coverage)
         return CalibrationVerdict("not compared", (), (), remarks, (), summary)
     harms, differences = list(_harms(comparison)), list(_differences(comparison))
     word: Word = "harmful" if harms else "different" if differences else "alike"
@@ -97,8 +98,17 @@ def judge(comparison: Comparison | None, coverage: Mapping[str, Any]) -> Calibra
         differences=differences,
         remarks=remarks,
         worst=[item.name for item in _rank(comparison)[:WORST_COUNT]],
-        summary=_summarise(word, comparison, harms),
+        summary=_say_given(_summarise(word, comparison, harms), coverage),
     )
+
+
+def _say_given(summary: str, coverage: Mapping[str, Any]) -> str:
+    """Return a summary that says so where a file gave the ranges."""
+    given = coverage.get("given")
+    if given is None:
+        return summary
+    said = summary.replace("the calibration set", "this set of ranges")
+    return f"given by {given['file']}, not calibrated here: {said}"
 
 
 def _rank(comparison: Comparison) -> list[TensorCheck]:
@@ -170,7 +180,7 @@ def _differences(comparison: Comparison) -> Iterator[str]:
 def _remarks(comparison: Comparison | None, coverage: Mapping[str, Any]) -> Iterator[str]:
     count, duplicates = coverage["samples_count"], coverage["duplicates_count"]
     shared, broken = (coverage["evaluation"][key] for key in ("shared_count", "not_finite_count"))
-    if count < FEW_SAMPLES:
+    if count < FEW_SAMPLES and "given" not in coverage:
         yield f"only {_count(count, 'sample')}: take {FEW_SAMPLES}, better 300 to 500"
     if duplicates > MANY_DUPLICATES_SHARE * count:
         yield f"{duplicates} of {count} samples repeat others"

@@ -104,8 +104,10 @@ class DatasetConfig(Section, frozen=True):
     collate: str | None = None
 
 
-class CalibrateConfig(Section, frozen=True):
+class CalibrateConfig(Section, frozen=True, rename={"given": "from"}):
     """The data pass that ranges come from, and the one that they are compared with.
+
+    `given` (`from` in conf) is a file that gives the ranges instead of the first pass.
 
     `check_count` is how many evaluation inputs are compared, null for all.
     """
@@ -115,6 +117,7 @@ class CalibrateConfig(Section, frozen=True):
     device: Literal["cpu", "cuda"]
     check_count: Positive | None
     harmful: Literal["stop", "warn"]
+    given: str | None = None
 
 
 class SensitivityConfig(Section, frozen=True):

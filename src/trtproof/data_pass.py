@@ -20,6 +20,7 @@ from trtproof.backends.onnxruntime import Graph, open_graph
 from trtproof.backends.onnxruntime_library import Device
 from trtproof.calibration.coverage import Coverage
 from trtproof.calibration.files import Calibration
+from trtproof.calibration.given import RangeNames
 from trtproof.calibration.histogram import Accumulator
 from trtproof.calibration.samples import Sizes, measure_sizes, order_samples
 from trtproof.data.arrays import first_samples
@@ -272,6 +273,14 @@ def multiplied_tensors(graph: ModelProto) -> set[str]:
         for name in node.input[:2]
     }
     return read & activations or activations
+
+
+def describe_graph(graph: ModelProto) -> RangeNames:
+    """Return the names that a file of ranges is checked against."""
+    activations = set(activation_names(graph))
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    others = {name for node in graph.graph.node for name in node.output}
+    return RangeNames(activations | weights | others, activations, multiplied_tensors(graph))
 
 
 def _not_finite(name: str, values: Array, indices: Sequence[int]) -> CalibrationError:

@@ -3,7 +3,8 @@
 PipelineError                       one line for the user, exit code 1 ├── ConfigError
 params.yaml or conf/: unknown key, wrong type, out of range, contradiction ├── UnknownNameError
 a registered name that does not exist ├── ImportPathError
-"package.module:attribute" cannot be imported ├── AdapterError
+"package.module:attribute" cannot be imported │   └── MissingExtraError
+an optional package is not installed ├── AdapterError
 a function of the user's own package breaks its contract ├── InputError
 a file, sample or model that the user owns is wrong │   ├── MissingFileError │   └──
 UnkeyedFileError  a file was read that no key contains ├── ModelError         the model cannot be
@@ -53,6 +54,18 @@ class ImportPathError(PipelineError):
             "its folder in `pythonpath`"
         )
         self.path = path
+
+
+class MissingExtraError(ImportPathError):
+    """Say which optional package a setting needs, and how to install it."""
+
+    def __init__(self, *, module: str, extra: str, needed_by: str) -> None:
+        PipelineError.__init__(
+            self,
+            f"{needed_by} needs {module}, which is not installed here; run "
+            f"`pip install 'trtproof[{extra}]'`",
+        )
+        self.path = module
 
 
 class AdapterError(PipelineError):

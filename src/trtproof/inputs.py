@@ -25,6 +25,9 @@ from trtproof.source_keys import Module
 BUILTIN = "builtin"
 """The quantizer that every explicit pass has; the others are keyed where a recipe names them."""
 
+GIVEN = "given"
+"""The pass whose recipes name a file of the user's in `options.file`."""
+
 REMEMBERED_PARITIES = 16
 """Calibration sets whose first batch's hash is kept, for going back and forth between settings."""
 
@@ -154,8 +157,12 @@ def code_entries(sources: InputSources, params: Params) -> dict[str, Any]:
         builds["tensorrt"] |= _plugin_entry(sources, params)
     return {
         "export": code("export", source),
-        "calibrate": code("calibrate"),
-        "convert": {name: code("convert", *pass_modules(sources, params, name)) for name in passes},
+        "calibrate": code("calibrate") | _given_ranges_entry(sources, params),
+        "convert": {
+            name: code("convert", *pass_modules(sources, params, name))
+            | given_entry(sources, params, name)
+            for name in passes
+        },
         "audit": code("audit", runtime, *scorers),
         "sensitivity": code(
             "sensitivity",
@@ -180,6 +187,32 @@ def _plugin_entry(sources: InputSources, params: Params) -> Entry:
     }
     setting = "build.options.plugins"
     files = sources.files.matches(sorted(names), setting=setting)
+    return {"files": sources.files.digest(files)} if files else {}
+
+
+def _given_ranges_entry(sources: InputSources, params: Params) -> Entry:
+    """Return the hash of the file that gives ranges; nothing where none does."""
+    if params.calibrate.given is None:
+        return {}
+    path = Path(params.calibrate.given)
+    return {"files": sources.files.digest(sources.files.existing([path], setting="calibrate.from"))}
+
+
+def given_entry(sources: InputSources, params: Params, name: str) -> Entry:
+    """Return the hash of the files that recipes of pass given take as they are.
+
+    Raises:
+        MissingFileError: one is not there.
+    """
+    if name != GIVEN:
+        return {}
+    files: list[Path] = []
+    for recipe_name, recipe in params.recipes.items():
+        if recipe.pass_name == GIVEN and recipe.options.get("file"):
+            setting = f"recipes.{recipe_name}.options.file"
+            path = Path(str(recipe.options["file"]))
+            (found,) = sources.files.existing([path], setting=setting)
+            files += [found, *sources.files.external_data(found)]
     return {"files": sources.files.digest(files)} if files else {}
 
 

@@ -17,6 +17,8 @@ from trtproof.budget_check import check_budget
 from trtproof.build_check import check_build_options
 from trtproof.config import AxisConfig, Params, RecipeConfig, VariantConfig
 from trtproof.data import FORMATS
+from trtproof.extras_check import check_extras
+from trtproof.given_check import check_given_ranges
 from trtproof.model_check import check_model, check_profile, wrong
 from trtproof.model_inputs import resolve_params, stated_inputs
 from trtproof.models import SOURCES
@@ -284,9 +286,11 @@ def check_repeats(params: Params) -> None:
 
 CHECKS: Final[tuple[Callable[[Params], None], ...]] = (
     check_names,
+    check_extras,
     check_model,
     check_dataset,
     check_recipes,
+    check_given_ranges,
     check_sensitivity,
     check_variants,
     check_plans,

@@ -55,6 +55,21 @@ def make(split, seed):
 """
 
 
+SETTINGS["imagefolder"] = {
+    "options": {"resize": 8, "crop": 6},
+    "calibration": {"folder": "calibration", "count": COUNT},
+    "evaluation": {"folder": "evaluation", "count": COUNT},
+}
+
+
+def save_images(folder, random):
+    images = pytest.importorskip("PIL.Image")
+    for place in range(COUNT):
+        path = folder / f"class{place % 3}" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.fromarray(random.integers(0, 256, (9, 11, 3), np.uint8)).save(path)
+
+
 @pytest.fixture(params=list(FORMATS))
 def config(request, tmp_path, monkeypatch):
     assert request.param in SETTINGS, f"give format {request.param!r} settings to be tested with"
@@ -65,6 +80,8 @@ def config(request, tmp_path, monkeypatch):
     for split in ("calibration", "evaluation"):
         samples = random.random((COUNT, 2, 3), dtype=np.float32)
         np.savez(tmp_path / f"{split}.npz", x=samples, labels=random.integers(0, 5, COUNT))
+        if request.param == "imagefolder":
+            save_images(tmp_path / split, random)
     settings: dict[str, Any] = {"options": {}, "files": []} | SETTINGS[request.param]
     synthetic = request.param == "synthetic"
     return DatasetConfig(name="d", format=request.param, synthetic=synthetic, **settings)

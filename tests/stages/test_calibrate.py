@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -105,6 +106,30 @@ def test_a_harmful_set_is_only_told_where_the_setting_says_so(
     assert coverage()["verdict"] == "harmful"
     assert coverage()["harms"]
     assert "the calibration set is harmful" in capsys.readouterr().err
+
+
+SCALES = {"input": 1.0 / 127, "c1": {"amax": 9.0}, "r1": {"amax": 9.0}, "flat": {"amax": 9.0}}
+
+
+def test_a_file_gives_the_ranges_and_is_compared_with_the_evaluation_inputs(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_project(project, calibrate={"from": "scales.json", "harmful": "warn"})
+    Path("scales.json").write_text(json.dumps(SCALES), encoding="utf-8")
+    calibrate.main()
+    found = Calibration.load(artifacts.CALIBRATE)
+    assert found.ranges["r1"] == (-9.0, 9.0)
+    assert found.coverage["given"]["file"] == "scales.json"
+    assert "given by scales.json, not calibrated here" in found.coverage["summary"]
+    assert "only 0 samples" not in " ".join(found.coverage["remarks"])
+    assert "took the ranges of 4 tensors from scales.json" in capsys.readouterr().err
+
+
+def test_ranges_of_a_file_that_cut_the_evaluation_inputs_are_harmful(project: Path) -> None:
+    make_project(project, calibrate={"from": "scales.json"})
+    Path("scales.json").write_text(json.dumps(SCALES | {"input": 0.1 / 127}), encoding="utf-8")
+    with pytest.raises(CalibrationError, match=r"given by scales\.json.*cut"):
+        calibrate.main()
 
 
 def test_calibration_samples_that_are_evaluated_too_are_counted(project: Path) -> None:

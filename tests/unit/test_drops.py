@@ -9,8 +9,9 @@ import pytest
 
 from trtproof.errors import InputError
 from trtproof.scoring import resampling
-from trtproof.scoring.drops import Levels, Method, Paired, measure_drops
+from trtproof.scoring.drops import Levels, Method, measure_drops
 from trtproof.scoring.proportions import Discordance, drop_interval, samples_to_settle
+from trtproof.scoring.rescoring import Paired
 from trtproof.scoring.topk import TOP1
 
 LEVELS = Levels(shown=0.95, gate=0.99)

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from trtproof import artifacts, distributions, inputs
 from trtproof.config import DatasetConfig, ModelConfig, Params, decode, load_params
@@ -474,3 +476,41 @@ def test_an_edit_of_a_pass_changes_only_its_own_entry(copied):
 
 def test_the_entries_are_json(project):
     assert json.loads(artifacts.to_json(make_inputs(load_params())))["schema"] == 1
+
+
+def test_a_given_file_and_its_data_are_in_the_key_of_its_conversion(project):
+    data = user_params()
+    data["recipes"]["given"] = {
+        "pass": "given",
+        "source": "artifacts/export",
+        "calibration": "artifacts/export",
+        "options": {"file": "data/given.onnx"},
+    }
+    params = write_params(data)
+    with pytest.raises(MissingFileError, match=r"given\.onnx.*recipes\.given\.options\.file"):
+        make_inputs(params)
+    weights = numpy_helper.from_array(np.ones(9, np.float32), "w")
+    graph = helper.make_graph([], "g", [], [], [weights])
+    onnx.save_model(
+        helper.make_model(graph),
+        "data/given.onnx",
+        save_as_external_data=True,
+        location="given.data",
+        size_threshold=0,
+    )
+    before = make_inputs(params)
+    bytes_of = Path("data/given.data")
+    bytes_of.write_bytes(bytes_of.read_bytes() + b"1")
+    assert changed(before, make_inputs(params)) == {"code.convert.given.files"}
+
+
+def test_a_file_of_ranges_is_in_the_key_of_the_calibration(project):
+    data = user_params()
+    data["calibrate"]["from"] = "data/model.cache"
+    params = write_params(data)
+    with pytest.raises(MissingFileError, match=r"model\.cache.*calibrate\.from"):
+        make_inputs(params)
+    write("data", "model.cache", "TRT-8501\nx: 3f800000\n")
+    before = make_inputs(params)
+    write("data", "model.cache", "TRT-8501\nx: 3f800001\n")
+    assert changed(before, make_inputs(params)) == {"code.calibrate.files"}

@@ -6,7 +6,7 @@ import yaml
 
 from trtproof.compose import compose
 from trtproof.config import Params, decode
-from trtproof.errors import ConfigError
+from trtproof.errors import ConfigError, MissingExtraError
 from trtproof.settings_check import check_settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -130,7 +130,7 @@ def test_what_the_repository_configures_is_sound(composed):
         ("benchmark/batches", [1, 1], r"benchmark\.batches: 1 is there twice"),
         ("evaluate/batch", 999, r"evaluate\.batch: 999"),
         ("evaluate/scorers", ["top1", "top1"], r"evaluate\.scorers: top1 is there twice"),
-        ("evaluate/scorers", ["f1"], r"evaluate\.scorers: there is no scorer 'f1'"),
+        ("evaluate/scorers", ["f2"], r"evaluate\.scorers: there is no scorer 'f2'"),
         ("calibrate/batch", 999, r"calibrate\.batch: 999"),
         ("target/require", ["tvm"], r"target\.require: there is no backend 'tvm'"),
         ("variants/a.b", {}, r"variants"),
@@ -264,3 +264,29 @@ def test_a_benchmark_that_cannot_be_run_is_refused(composed, changes, message):
 
 def test_rounds_may_be_added_where_workers_restart(composed):
     check(composed, **{"benchmark/most_rounds": 32, "benchmark/restart_every_rounds": 4})
+
+
+def test_a_method_that_chooses_ranges_is_refused_where_a_file_gives_them(composed):
+    recipe = {
+        "pass": "int8",
+        "source": "artifacts/export",
+        "calibration": "artifacts/calibrate",
+        "options": {"method": "mse"},
+    }
+    given = {"calibrate/from": "scales.json", "recipes/int8": recipe}
+    with pytest.raises(ConfigError, match=r"recipes\.int8\.options\.method: mse chooses ranges"):
+        check(composed, **given)
+    check(composed, **given | {"recipes/int8": recipe | {"options": {"method": "max"}}})
+
+
+def test_a_package_that_a_scorer_needs_is_asked_for_before_anything_runs(composed, monkeypatch):
+    monkeypatch.setattr("trtproof.extras.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"scorer wer needs jiwer.*trtproof\[speech\]"):
+        check(composed, **{"evaluate/scorers": ["top1", "wer"]})
+    own = {"evaluate/scorers": ["top1", "trtproof.scoring.coco:CocoMap"]}
+    with pytest.raises(MissingExtraError, match=r"CocoMap needs pycocotools"):
+        check(composed, **own)
+
+
+def test_a_budget_may_limit_an_error_of_a_registered_scorer(composed):
+    check(composed, **{"evaluate/scorers": ["top1", "wer"], "budget/scores": {"wer_pct": 8.0}})

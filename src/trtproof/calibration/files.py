@@ -47,6 +47,11 @@ class Calibration:
         try:
             return self.tensors[name]
         except KeyError:
+            if "given" in self.coverage:
+                raise CalibrationError(
+                    f"{self.coverage['given']['file']} (calibrate.from) has no range of tensor "
+                    f"{name!r}; add it there, or exclude the nodes that read it"
+                ) from None
             raise CalibrationError(
                 f"there is no histogram of tensor {name!r}; the calibration is of another model: "
                 "run `dvc repro calibrate`"

@@ -12,8 +12,9 @@ from trtproof.compare.revision import Revision, fetch_folder
 from trtproof.errors import ImportPathError, InputError, UnknownNameError
 from trtproof.measure.ratios import GATE_CONFIDENCE, SHOWN_CONFIDENCE, Bounds
 from trtproof.scoring import load_scorer
-from trtproof.scoring.drops import REACHES, Drop, Levels, Paired, measure_drops
+from trtproof.scoring.drops import REACHES, Drop, Levels, measure_drops
 from trtproof.scoring.evaluation import PREDICTIONS_FILE, SCORES_FILE
+from trtproof.scoring.rescoring import Paired
 
 LEVELS: Final = Levels(shown=SHOWN_CONFIDENCE, gate=GATE_CONFIDENCE)
 

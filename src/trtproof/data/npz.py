@@ -1,8 +1,9 @@
-"""Samples that the user stored as .npz: an array (N, ...) per model input, and maybe `labels`.
+"""Samples that the user stored as .npz: an array (N, ...) per model input, and maybe labels.
 
 The arrays are what the model takes, already preprocessed: nothing is applied to them here. With
 `options.inputs: ${model.inputs}` names, types and shapes are checked, and arrays of other names are
-left alone; without it every array but `labels` is an input.
+left alone; without it every array but the labels' is an input. The labels' arrays are those of
+trtproof.data.npz_labels.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from msgspec import Meta, Struct
 from trtproof.config import DatasetConfig, InputConfig, decode
 from trtproof.data.arrays import ArrayDataset, require_inputs, resolve_count
 from trtproof.data.base import Label, Split
+from trtproof.data.npz_labels import LABELS, read_labels
 from trtproof.errors import InputError, MissingFileError
 from trtproof.model_inputs import resolve_inputs
 from trtproof.tensor import Array, Feeds, TensorSpec
-
-LABELS: Final = "labels"
 
 
 class _Options(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,14 +58,14 @@ class NpzFormat:
         chosen = _decode_split(config, split)
         path = Path(chosen.file)
         arrays = _read_arrays(path, key=f"dataset.{split}.file")
-        labels = arrays.pop(LABELS, None)
+        labels = read_labels(arrays, where=str(path))
         feeds = _select_inputs(arrays, options.inputs, path)
         length = _require_one_length(feeds, labels, path)
         count = resolve_count(chosen.count, length, key=f"dataset.{split}")
         _require_finite(feeds, path)
         return ArrayDataset(
             feeds={name: np.ascontiguousarray(array[:count]) for name, array in feeds.items()},
-            labels=None if labels is None else _to_labels(labels[:count]),
+            labels=None if labels is None else labels[:count],
             preprocessing=({"step": "stored", "version": 1},),
             synthetic=config.synthetic,
         )
@@ -106,10 +106,10 @@ def _select_inputs(
     return arrays
 
 
-def _require_one_length(feeds: Feeds, labels: Array | None, path: Path) -> int:
+def _require_one_length(feeds: Feeds, labels: Sequence[Label] | None, path: Path) -> int:
     """Return the number of samples that all arrays share."""
-    arrays = feeds if labels is None else {**feeds, LABELS: labels}
-    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+    lengths = {name: len(array) if array.ndim else 0 for name, array in feeds.items()}
+    lengths |= {} if labels is None else {LABELS: len(labels)}
     if len(set(lengths.values())) > 1:
         stated = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise InputError(
@@ -131,11 +131,6 @@ def _require_finite(feeds: Feeds, path: Path) -> None:
                 f"{path}: {name!r} has NaN or infinity, first in sample {int(bad.argmax())} "
                 f"of {len(array)}; remove or repair these samples"
             )
-
-
-def _to_labels(labels: Array) -> list[Label]:
-    plain: list[Label] = labels.tolist()
-    return plain
 
 
 FORMAT: Final = NpzFormat()

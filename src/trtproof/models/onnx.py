@@ -134,7 +134,8 @@ def require_float32(model: ModelProto, path: Path) -> None:
         if node.op_type.startswith(("QuantizeLinear", "DequantizeLinear", "QLinear")):
             raise ModelError(
                 f"{path}: node {node.name or node.op_type!r} is {node.op_type}: the model is "
-                "quantised already; export it in float32"
+                "quantised already; name its float32 original here, and this file in a recipe of "
+                "pass given"
             )
 
 

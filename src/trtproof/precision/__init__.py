@@ -16,5 +16,6 @@ PASSES: Registry[PrecisionPass] = Registry(
         "fp8": "trtproof.precision.fp8:PASS",
         "fp8_fp16": "trtproof.precision.fp8_fp16:PASS",
         "int8_cpu": "trtproof.precision.int8_cpu:PASS",
+        "given": "trtproof.precision.given:PASS",
     },
 )

@@ -43,6 +43,11 @@ class PrecisionRecord:
     calibration samples; only tensors with such values."""
 
     warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    """What the user should know and need not change."""
+
+    found: Mapping[str, Any] = field(default_factory=dict)
+    """What a graph that another tool wrote states, of pass given."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for record.json."""
@@ -55,7 +60,7 @@ class PrecisionRecord:
             "scales": {name: list(values) for name, values in self.scales.items()},
             "rounding": {name: dict(counts) for name, counts in self.rounding.items()},
             "warnings": list(self.warnings),
-        }
+        } | ({"found": dict(self.found)} if self.found else {})
 
 
 class PrecisionPass(Protocol):

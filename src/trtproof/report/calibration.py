@@ -31,7 +31,7 @@ def calibration_warnings(findings: Findings) -> list[str]:
     if isinstance(found, NotMeasured) or not any(is_calibrated(name, recipes) for name in recipes):
         return []
     warnings = []
-    if found.get("verdict") in WARNED:
+    if found.get("verdict") in WARNED or "given" in found:
         warnings.append(f"Calibration: {found['summary']}")
     shared = found.get("evaluation", {}).get("shared_count", 0)
     if shared:
@@ -49,7 +49,7 @@ def calibration_warnings(findings: Findings) -> list[str]:
 def calibration_facts(coverage: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the facts of the samples, with the classes' counts on one line."""
     facts = {key: coverage[key] for key in SHOWN_KEYS if key in coverage}
-    facts |= {key: coverage[key] for key in ("evaluation", "executor") if key in coverage}
+    facts |= {key: coverage[key] for key in ("given", "evaluation", "executor") if key in coverage}
     counts = coverage.get("class_counts")
     if isinstance(counts, Mapping):
         facts["class_counts"] = ", ".join(f"{name}: {count}" for name, count in counts.items())

@@ -19,9 +19,10 @@ from trtproof.scoring import load_scorer
 from trtproof.scoring.agreement import agreement_pct, missing_count
 from trtproof.scoring.base import Scorer, is_lower_better
 from trtproof.scoring.difference import TensorDifference, compare_tensors
-from trtproof.scoring.drops import Drop, Levels, Paired, measure_drops
+from trtproof.scoring.drops import Drop, Levels, measure_drops
 from trtproof.scoring.floors import Scored, ScoreInterval, bound_scores
 from trtproof.scoring.kept import unpack_outputs
+from trtproof.scoring.rescoring import Paired
 from trtproof.sidecar import EngineRecord
 from trtproof.tensor import Array
 

@@ -116,7 +116,7 @@ def _judge_floor(
 
 
 def _why_no_score(scores: Scores) -> str:
-    return "the reference has no such score" if scores.labelled else "the data have no labels"
+    return "the reference or it has no such score" if scores.labelled else "the data have no labels"
 
 
 def _settled_by(found: Settled, limit: float) -> str:

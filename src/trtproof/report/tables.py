@@ -154,7 +154,7 @@ def drop_cell(variant: VariantFindings, facts: Facts, metric: str) -> Cell:
     if isinstance(drops, NotMeasured):
         return absent_cell(drops.reason)
     if metric not in drops:
-        return absent_cell("the reference has no such score")
+        return absent_cell("the reference or it has no such score")
     name = drop_name(metric)
     interval = facts.score_interval(variant.name, name)
     detail = f"95 % {interval}" if interval else f"no interval: {drops[metric].reason}"

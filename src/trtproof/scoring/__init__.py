@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trtproof.extras import require_extra
 from trtproof.registry import Registry
 from trtproof.scoring.base import NamedScorer, Scorer
 from trtproof.scoring.own import load_own_scorer
@@ -11,6 +12,12 @@ SCORERS: Registry[NamedScorer] = Registry(
     {
         "top1": "trtproof.scoring.topk:TOP1",
         "top5": "trtproof.scoring.topk:TOP5",
+        "f1": "trtproof.scoring.f1:F1",
+        "answers": "trtproof.scoring.answers:ANSWERS",
+        "mean_iou": "trtproof.scoring.segmentation:MEAN_IOU",
+        "coco_map": "trtproof.scoring.coco:COCO_MAP",
+        "wer": "trtproof.scoring.wer:WER",
+        "errors": "trtproof.scoring.regression:ERRORS",
     },
 )
 
@@ -21,7 +28,8 @@ def load_scorer(name: str) -> Scorer:
     Raises:
         UnknownNameError, ImportPathError: neither.
         AdapterError: what the import path names is no scorer.
+        MissingExtraError: it needs a package that is not installed.
     """
-    if ":" in name:
-        return load_own_scorer(name)
-    return SCORERS.load(name)
+    scorer = load_own_scorer(name) if ":" in name else SCORERS.load(name)
+    require_extra(scorer, needed_by=f"scorer {name}")
+    return scorer

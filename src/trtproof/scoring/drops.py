@@ -6,7 +6,9 @@ The method follows from what the scorer gives:
   proportions and McNemar's test (trtproof.scoring.proportions);
 - other `per_sample` values: the bootstrap over samples, and where too few samples differ for one,
   the bound that needs no more than a metric's range (trtproof.scoring.resampling);
-- no `per_sample`: the scorer scores resamples of the samples.
+- no `per_sample` of a metric, but `weigh`: the bootstrap over samples, each figure computed from
+  the sums of what was drawn (trtproof.scoring.weighing);
+- neither: the scorer scores resamples of the samples.
 
 Everything is a function of the stored predictions and labels.
 """
@@ -21,10 +23,9 @@ from typing import Final
 
 import numpy as np
 
-from trtproof.data.base import Label
 from trtproof.errors import InputError
 from trtproof.scoring import resampling
-from trtproof.scoring.base import Prediction, Scorer, is_lower_better
+from trtproof.scoring.base import Scorer, is_lower_better
 from trtproof.scoring.proportions import (
     MOST_SAMPLES,
     Bounds,
@@ -34,6 +35,14 @@ from trtproof.scoring.proportions import (
     first_that,
     mcnemar_p,
     samples_to_settle,
+)
+from trtproof.scoring.rescoring import Paired, draw_scores, why_not_rescored
+from trtproof.scoring.weighing import (
+    NO_FIGURE,
+    Weighable,
+    count_differing,
+    draw_figures,
+    weigh,
 )
 
 REACHES: Final = {"pct": 100.0, "ratio": 1.0}
@@ -53,6 +62,7 @@ class Method(StrEnum):
     EXACT = "exact, of paired proportions"
     BOOTSTRAP = "bootstrap over samples"
     BOUND = "bound by the samples that differ"
+    SUMS = "bootstrap over samples, figures of resampled sums"
     RESCORED = "bootstrap over samples, each resample scored"
     NONE = "none"
 
@@ -63,16 +73,6 @@ class Levels:
 
     shown: float
     gate: float
-
-
-@dataclass(frozen=True)
-class Paired:
-    """One scorer's predictions by the reference and by a variant, for the same samples."""
-
-    indices: Sequence[int]
-    labels: Sequence[Label]
-    reference: Sequence[Prediction]
-    variant: Sequence[Prediction]
 
 
 @dataclass(frozen=True)
@@ -143,19 +143,54 @@ def measure_drops(scorer: Scorer, paired: Paired, levels: Levels) -> dict[str, D
         for name in before
         if name in after
     }
-    first = scorer.per_sample(paired.reference, paired.labels)
-    second = scorer.per_sample(paired.variant, paired.labels)
-    if first is None or second is None:
+    both = (paired.reference, paired.variant)
+    first, second = (scorer.per_sample(item, paired.labels) for item in both)
+    sums = [made for item in both if (made := weigh(scorer, item, paired.labels)) is not None]
+    if (first is None or second is None) and not sums:
         return _rescore(scorer, paired, plain, levels)
     seed = resampling.seed_of(paired.indices)
-    found = {}
+    found, rest = {}, {}
     for name, drop in plain.items():
-        if name not in first or name not in second:
-            found[name] = replace(drop, reason=f"per_sample gives no {name}")
+        if first is None or second is None or name not in first or name not in second:
+            rest[name] = replace(drop, reason=f"per_sample gives no {name}")
             continue
         values = np.stack([np.asarray(item[name], dtype=np.float64) for item in (first, second)])
         found[name] = _with_interval(name, drop, signs[name] * values, levels, seed)
-    return found
+    return found | (_weighed(rest, sums, signs, levels, seed) if rest and sums else rest)
+
+
+def _weighed(
+    plain: Mapping[str, Drop],
+    sums: Sequence[Weighable],
+    signs: Mapping[str, float],
+    levels: Levels,
+    seed: int,
+) -> dict[str, Drop]:
+    """Return the drops of set figures, with intervals from resampled sums of both predictions."""
+    differing, samples = count_differing(*sums), len(sums[0].parts)
+    if differing < resampling.FEWEST_DIFFERING:
+        why = (
+            f"{differing} of {samples:,} samples differ in what the figure is made of, resampling "
+            f"takes {resampling.FEWEST_DIFFERING}"
+        )
+        return {name: replace(drop, reason=why) for name, drop in plain.items()}
+    before, after = draw_figures(sums, seed)
+    drawn = {name: signs[name] * (before[name] - after[name]) for name in plain}
+    return {
+        name: _from_drawn(drop, drawn[name], levels, method=Method.SUMS, absent=NO_FIGURE)
+        for name, drop in plain.items()
+    }
+
+
+def _from_drawn(drop: Drop, values: Values, levels: Levels, *, method: Method, absent: str) -> Drop:
+    """Return the drop with the intervals of resampled drops, or `absent` where one is no number."""
+    if not np.isfinite(values).all():
+        return replace(drop, reason=absent)
+    shown, gate = (
+        resampling.percentile_interval(values, drop.value, level)
+        for level in (levels.shown, levels.gate)
+    )
+    return replace(drop, method=method, shown=shown, gate=gate)
 
 
 def _with_interval(name: str, drop: Drop, values: Values, levels: Levels, seed: int) -> Drop:
@@ -218,54 +253,15 @@ def _rescore(
     scorer: Scorer, paired: Paired, plain: Mapping[str, Drop], levels: Levels
 ) -> dict[str, Drop]:
     """Return the drops with intervals from resamples that the scorer scores."""
-    if why := _why_not_rescored(paired):
+    if why := why_not_rescored(paired):
         return {name: replace(drop, reason=why) for name, drop in plain.items()}
     try:
-        drawn = _draw(scorer, paired, list(plain))
+        drawn = draw_scores(scorer, paired, list(plain))
     except (InputError, ArithmeticError, ValueError) as error:
         why = f"the scorer cannot score a resample: {error}"
         return {name: replace(drop, reason=why) for name, drop in plain.items()}
-    found = {}
-    for name, drop in plain.items():
-        values = drawn[name]
-        if not np.isfinite(values).all():
-            found[name] = replace(drop, reason="a resample's score is no number")
-            continue
-        shown, gate = (
-            resampling.percentile_interval(values, drop.value, level)
-            for level in (levels.shown, levels.gate)
-        )
-        found[name] = replace(drop, method=Method.RESCORED, shown=shown, gate=gate)
-    return found
-
-
-def _why_not_rescored(paired: Paired) -> str:
-    """Return why resamples are not scored, an empty text where they are."""
-    samples = len(paired.labels)
-    if samples > resampling.MOST_RESCORED:
-        return resampling.too_many(samples)
-    differing = sum(
-        one != other for one, other in zip(paired.reference, paired.variant, strict=True)
-    )
-    if differing < resampling.FEWEST_DIFFERING:
-        return (
-            f"{differing} of {samples:,} samples have another prediction, resampling takes "
-            f"{resampling.FEWEST_DIFFERING}"
-        )
-    return ""
-
-
-def _draw(scorer: Scorer, paired: Paired, names: Sequence[str]) -> dict[str, Values]:
-    """Return metric -> the drop of every resample."""
-    drawn: dict[str, list[float]] = {name: [] for name in names}
-    samples, seed = len(paired.labels), resampling.seed_of(paired.indices)
-    for rows in resampling.resample(samples, seed, count=resampling.FEWEST_RESAMPLES):
-        for row in rows:
-            places = row.tolist()
-            labels = [paired.labels[place] for place in places]
-            before = scorer.score([paired.reference[place] for place in places], labels)
-            after = scorer.score([paired.variant[place] for place in places], labels)
-            for name in names:
-                sign = -1.0 if is_lower_better(scorer, name) else 1.0
-                drawn[name].append(sign * (before[name] - after[name]))
-    return {name: np.asarray(values, dtype=np.float64) for name, values in drawn.items()}
+    absent = "a resample's score is no number"
+    return {
+        name: _from_drawn(drop, drawn[name], levels, method=Method.RESCORED, absent=absent)
+        for name, drop in plain.items()
+    }

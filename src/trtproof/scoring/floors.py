@@ -1,12 +1,12 @@
 """How surely a score itself is known: its interval over samples, without a reference.
 
 The methods are those of trtproof.scoring.drops: exact for right and wrong answers (Clopper and
-Pearson), else the bootstrap over samples, of single values or of scored resamples.
+Pearson), else the bootstrap over samples, of single values, of sums or of scored resamples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -24,6 +24,7 @@ from trtproof.scoring.proportions import (
     first_that,
     share_interval,
 )
+from trtproof.scoring.weighing import NO_FIGURE, Weighable, draw_figures, weigh
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,34 @@ def bound_scores(scorer: Scorer, scored: Scored, level: float) -> dict[str, Scor
         for name, value in scorer.score(scored.predictions, scored.labels).items()
     }
     single = scorer.per_sample(scored.predictions, scored.labels)
-    if single is None:
+    sums = weigh(scorer, scored.predictions, scored.labels)
+    if single is None and sums is None:
         return _rescore(scorer, scored, plain)
     seed = resampling.seed_of(scored.indices)
-    return {
-        name: _bound(name, score, np.asarray(single[name], dtype=np.float64), seed)
-        if name in single
-        else replace(score, reason=f"per_sample gives no {name}")
-        for name, score in plain.items()
-    }
+    found, rest = {}, {}
+    for name, score in plain.items():
+        if single is not None and name in single:
+            found[name] = _bound(name, score, np.asarray(single[name], dtype=np.float64), seed)
+        else:
+            rest[name] = replace(score, reason=f"per_sample gives no {name}")
+    return found | (_weigh(rest, sums, seed) if rest and sums is not None else rest)
+
+
+def _weigh(
+    plain: Mapping[str, ScoreInterval], sums: Weighable, seed: int
+) -> dict[str, ScoreInterval]:
+    """Return the scores with the intervals of resampled sums."""
+    (drawn,) = draw_figures([sums], seed)
+    found = {}
+    for name, score in plain.items():
+        values = drawn[name]
+        if not np.isfinite(values).all() or not values.std():
+            why = "the resamples are all the same" if np.isfinite(values).all() else NO_FIGURE
+            found[name] = replace(score, reason=why)
+            continue
+        gate = resampling.percentile_interval(values, score.value, score.level)
+        found[name] = replace(score, gate=gate)
+    return found
 
 
 def _bound(name: str, score: ScoreInterval, values: Values, seed: int) -> ScoreInterval:

@@ -14,10 +14,12 @@ import numpy as np
 
 from trtproof.data.base import Batch, Label
 from trtproof.errors import AdapterError
+from trtproof.extras import Extra
 from trtproof.own_code import calling
 from trtproof.registry import load_object
 from trtproof.scoring.base import Prediction, Scorer
 from trtproof.scoring.values import pack_value, unpack_value
+from trtproof.scoring.weighing import Weighable
 from trtproof.tensor import Array, Feeds
 
 REPAIR: Final = (
@@ -40,6 +42,12 @@ class OwnScorer:
         """Return the metrics of which lower is better."""
         stated = getattr(self._given, "lower_is_better", ())
         return (stated,) if isinstance(stated, str) else tuple(stated)
+
+    @property
+    def extra(self) -> Extra | None:
+        """Return the optional package that it needs, as those do that build on a shipped one."""
+        found: Extra | None = getattr(self._given, "extra", None)
+        return found
 
     def predictions(self, outputs: Feeds, batch: Batch) -> Sequence[Prediction]:
         """Return one prediction per sample, as JSON.
@@ -68,7 +76,8 @@ class OwnScorer:
             found = self.per_sample(predictions, labels) or {}
             return {metric: float(np.mean(values)) for metric, values in found.items()}
         values = self._call("score", predictions, labels)
-        if not isinstance(values, Mapping) or not values:
+        is_partial = hasattr(self._given, "weigh")  # figures that do not exist are left out
+        if not isinstance(values, Mapping) or not (values or is_partial):
             raise self._wrong(
                 f"score() gave {type(values).__name__}, not metric -> value",
                 'return a dictionary, as in {"f1_pct": 91.5}',
@@ -101,6 +110,22 @@ class OwnScorer:
                     f"{len(predictions)} samples",
                     "return one number per sample",
                 )
+        return found
+
+    def weigh(self, predictions: Sequence[Prediction], labels: Sequence[Label]) -> Weighable | None:
+        """Return what its set figures are computed from, None where it has no `weigh`.
+
+        Raises:
+            AdapterError: it failed, or gave something else.
+        """
+        if not hasattr(self._given, "weigh"):
+            return None
+        found = self._call("weigh", predictions, labels)
+        if not isinstance(found, Weighable):
+            raise self._wrong(
+                f"weigh() gave {type(found).__name__}",
+                "return a trtproof.scoring.weighing:Weighable",
+            )
         return found
 
     def _call(self, method: str, predictions: Sequence[Prediction], labels: Sequence[Label]) -> Any:
