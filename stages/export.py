@@ -13,6 +13,7 @@ from trtproof.backends.onnxruntime import open_graph
 from trtproof.config import ExportConfig, ModelConfig, load_section
 from trtproof.data import open_split
 from trtproof.data.arrays import first_samples, require_inputs
+from trtproof.model_inputs import resolve_model
 from trtproof.models import SOURCES
 from trtproof.models.base import SIGNATURE_FILE, WEIGHTS_FILE, input_specs
 from trtproof.models.export import EXPORT_FILE, describe_export, make_onnx
@@ -35,17 +36,18 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Write artifacts/export/."""
-    config = load_section(ModelConfig, "model")
     settings = load_section(ExportConfig, "export")
     pythonpath = load_section(list[str], "pythonpath")
     extend_path(pythonpath)
+    stated = load_section(ModelConfig, "model")
+    config = resolve_model(stated)
 
     dataset = open_split("calibration")
     specs = input_specs(config)
     feeds = first_samples(dataset, inputs.largest_batch(config))
     require_inputs(feeds, specs, where="the calibration split")
 
-    allowed = inputs.keyed_files(config, None, pythonpath)
+    allowed = inputs.keyed_files(stated, None, pythonpath)
     stage.guard_opens(allowed, setting="model.files", pythonpath=pythonpath)
     module = SOURCES.load(config.source).make_module(config)
     note(f"exporting {config.name}")
@@ -77,7 +79,7 @@ def reference_of(module: nn.Module | None, config: ModelConfig) -> Function:
     """Return what the export must equal: the module, or the user's own file as it lies there."""
     if module is None:
         return open_graph(require_source_path(config), threads=1).run
-    return make_function(module, input_specs(config), config.outputs)
+    return make_function(module, input_specs(config), config.outputs, owner=config.factory)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from tests.onnx_graphs import dataset
 
 from trtproof.config import ExportConfig, ModelConfig
 from trtproof.data_pass import collect
+from trtproof.model_inputs import stated_inputs
 from trtproof.models import SOURCES
 from trtproof.models.export import export_module
 from trtproof.models.normalise import normalise, write_model
@@ -44,7 +45,7 @@ def make_feeds(config: ModelConfig, count: int) -> Feeds:
     """Return random inputs; every axis but the first has its `opt`."""
     generator = np.random.default_rng(0)
     feeds = {}
-    for name, spec in config.inputs.items():
+    for name, spec in stated_inputs(config).items():
         rest = [axis if isinstance(axis, int) else config.axes[axis].opt for axis in spec.shape[1:]]
         shape = (count, *rest)
         if spec.dtype == "float32":
@@ -91,7 +92,7 @@ def fix_batch(path: Path, out: Path, *, axes: dict[str, int]) -> Path:
 def profiles_of(config: ModelConfig) -> list[str]:
     """Return the profile of every dynamic input, as the checker takes it: NAME=MIN:OPT:MAX."""
     found = []
-    for name, spec in config.inputs.items():
+    for name, spec in stated_inputs(config).items():
         shapes = [
             "x".join(
                 str(axis if isinstance(axis, int) else getattr(config.axes[axis], end))

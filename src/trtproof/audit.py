@@ -20,7 +20,9 @@ from trtproof.backends.onnxruntime import Graph, library_version, open_graph
 from trtproof.precision.executors import prepare
 from trtproof.precision.graph import batch_extent, load_model
 from trtproof.progress import track
-from trtproof.tensor import Array, Feeds, concatenate
+from trtproof.scoring.kept import pack_outputs
+from trtproof.scoring.values import pack_labels
+from trtproof.tensor import Array, Feeds
 
 if TYPE_CHECKING:
     from trtproof.data.base import Batch, Dataset
@@ -132,7 +134,7 @@ class Kept:
 
     def write(self, path: Path) -> None:
         """Write the outputs as .npz; equal outputs give equal bytes."""
-        np.savez(path, allow_pickle=False, **(concatenate(self.outputs) if self.outputs else {}))
+        np.savez(path, allow_pickle=False, **pack_outputs(self.outputs))
 
 
 def audit(
@@ -206,7 +208,7 @@ class _Tally:
             self.give_up()
         if not self._is_open:
             return
-        self._labels.extend(batch.labels or ())
+        self._labels.extend(pack_labels(batch.labels or ()))
         for name, scorer in self._scorers.items():
             self._predictions[name].extend(scorer.predictions(dict(outputs), batch))
 

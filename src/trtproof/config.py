@@ -53,7 +53,10 @@ class AxisConfig(Section, frozen=True):
 
 
 class ModelConfig(Section, frozen=True):
-    """Conf/model: where the model comes from and what it takes."""
+    """Conf/model: where the model comes from and what it takes.
+
+    `inputs` may be the import path of a function that gives examples of them (model_inputs.py).
+    """
 
     name: Name
     source: str
@@ -61,7 +64,7 @@ class ModelConfig(Section, frozen=True):
     weights: str | None
     options: dict[str, Any]
     files: list[str]
-    inputs: dict[str, InputConfig]
+    inputs: dict[str, InputConfig] | str
     outputs: list[str]
     axes: dict[Name, AxisConfig]
 
@@ -85,7 +88,10 @@ class ExportConfig(Section, frozen=True):
 
 
 class DatasetConfig(Section, frozen=True):
-    """Conf/dataset: one source of samples and its two disjoint splits."""
+    """Conf/dataset: one source of samples and its two disjoint splits.
+
+    `factory` and `collate` are import paths of the user's own functions, for format `factory`.
+    """
 
     name: Name
     format: str
@@ -94,6 +100,8 @@ class DatasetConfig(Section, frozen=True):
     files: list[str]
     calibration: dict[str, Any]
     evaluation: dict[str, Any]
+    factory: str | None = None
+    collate: str | None = None
 
 
 class CalibrateConfig(Section, frozen=True):

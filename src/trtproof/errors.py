@@ -3,9 +3,10 @@
 PipelineError                       one line for the user, exit code 1 ├── ConfigError
 params.yaml or conf/: unknown key, wrong type, out of range, contradiction ├── UnknownNameError
 a registered name that does not exist ├── ImportPathError
-"package.module:attribute" cannot be imported ├── InputError                      a file, sample
-or model that the user owns is wrong │   ├── MissingFileError │   └── UnkeyedFileError
-a file was read that no key contains ├── ModelError                      the model cannot be
+"package.module:attribute" cannot be imported ├── AdapterError
+a function of the user's own package breaks its contract ├── InputError
+a file, sample or model that the user owns is wrong │   ├── MissingFileError │   └──
+UnkeyedFileError  a file was read that no key contains ├── ModelError         the model cannot be
 exported, or its export differs from it ├── CalibrationError                no data, NaN, or
 nothing to calibrate ├── PlanError                       a plan must not be opened on this machine
 │   ├── PlanMissingError │   ├── PlanCorruptError │   └── PlanForeignError ├── BuildFailedError
@@ -52,6 +53,14 @@ class ImportPathError(PipelineError):
             "its folder in `pythonpath`"
         )
         self.path = path
+
+
+class AdapterError(PipelineError):
+    """Say what is wrong with a function of the user's own package: "package.module:attribute"."""
+
+    def __init__(self, *, function: str, problem: str, repair: str) -> None:
+        super().__init__(f"{function}: {problem}; {repair}")
+        self.function = function
 
 
 class InputError(PipelineError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -112,19 +112,36 @@ class InputSources:
 
     def model_closure(self, config: ModelConfig) -> Closure:
         """Return what making the model runs: the source's module and the user's factory."""
-        starts = [self.registered("model source", config.source)]
-        installed: list[str] = []
-        if config.factory is not None:
-            name = config.factory.partition(":")[0]
-            if self.trees.is_installed(name):
-                installed.append(name)
-            else:
-                starts.append(self.module(config.factory, setting="model.factory"))
-        return self.trees.closure(*starts, imports=installed)
+        start = self.registered("model source", config.source)
+        inputs = config.inputs if isinstance(config.inputs, str) else None
+        return self._with_own(start, {"model.factory": config.factory, "model.inputs": inputs})
+
+    def inputs_closure(self, path: str) -> Closure:
+        """Return what the function that states the model's inputs reaches."""
+        return self._with_own(None, {"model.inputs": path})
 
     def format_closure(self, config: DatasetConfig) -> Closure:
-        """Return what opening the dataset runs."""
-        return self.trees.closure(self.registered("dataset format", config.format))
+        """Return what opening the dataset runs: the format's module and the user's functions."""
+        start = self.registered("dataset format", config.format)
+        inputs = config.options.get("inputs")
+        own = {
+            "dataset.factory": config.factory,
+            "dataset.collate": config.collate,
+            "dataset.options.inputs": inputs if isinstance(inputs, str) else None,
+        }
+        return self._with_own(start, own)
+
+    def _with_own(self, start: Module | None, own: Mapping[str, str | None]) -> Closure:
+        """Return what a module and functions of the user's reach; `own` is by setting."""
+        starts = [start] if start else []
+        installed: list[str] = []
+        for setting, path in own.items():
+            name = (path or "").partition(":")[0]
+            if path is not None and self.trees.is_installed(name):
+                installed.append(name)
+            elif path is not None:
+                starts.append(self.module(path, setting=setting))
+        return self.trees.closure(*starts, imports=installed)
 
     def split_files(self, config: DatasetConfig, split: Split) -> list[Path]:
         """Return the files that the format says decide a split.

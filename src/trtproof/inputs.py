@@ -19,6 +19,7 @@ from trtproof.config import DatasetConfig, ModelConfig, Params
 from trtproof.errors import ConfigError, InputError
 from trtproof.file_cache import FOLDER
 from trtproof.input_sources import SPLITS, Entry, InputSources, Split
+from trtproof.model_inputs import stated_inputs
 from trtproof.source_keys import Module
 
 BUILTIN = "builtin"
@@ -125,6 +126,8 @@ def _split_entry(sources: InputSources, config: DatasetConfig, split: Split) -> 
         "synthetic": config.synthetic,
         "split": getattr(config, split),
     }
+    own = {"factory": config.factory, "collate": config.collate}
+    settings |= {name: path for name, path in own.items() if path is not None}
     entry = sources.entry(sources.format_closure(config))
     entry["settings"] = artifacts.sha256_json(settings)[:16]
     return entry | ({"files": sources.files.digest(files)} if files else {})
@@ -198,8 +201,9 @@ def _parity_entry(
     Reading samples can take a library of seconds to import, so another process does it, and only
     for a calibration entry that was not seen lately.
     """
-    count = largest_batch(model)
-    key = artifacts.sha256_json({"calibration": calibration, "count": count})
+    count = None if isinstance(model.inputs, str) else largest_batch(model)
+    asked: Any = count if count is not None else _asked_inputs(sources, model)
+    key = artifacts.sha256_json({"calibration": calibration, "count": asked})
     path = sources.project / FOLDER / "parity.json"
     try:
         known = dict(json.loads(path.read_bytes()))
@@ -213,20 +217,28 @@ def _parity_entry(
     return {"files": known[key]}
 
 
+def _asked_inputs(sources: InputSources, model: ModelConfig) -> Entry:
+    """Return what decides the largest batch where a function states the inputs."""
+    closure = sources.inputs_closure(str(model.inputs))
+    axes = {name: axis.max for name, axis in model.axes.items()}
+    return sources.entry(closure) | {"inputs": model.inputs, "axes": axes}
+
+
 def largest_batch(model: ModelConfig) -> int:
-    """Return the most samples that the model takes at once."""
-    first = next(iter(model.inputs.values())).shape[0]
+    """Return the most samples that the model takes at once; its inputs must be stated."""
+    first = next(iter(stated_inputs(model).values())).shape[0]
     return model.axes[first].max if isinstance(first, str) else first
 
 
-def _fingerprint(project: Path, count: int) -> str:
-    """Return the hash of the calibration split's first samples.
+def _fingerprint(project: Path, count: int | None) -> str:
+    """Return the hash of the calibration split's first samples; None lets the process count.
 
     Raises:
         InputError: the samples cannot be read; carries the other process's own line.
     """
+    counted = [] if count is None else [str(count)]
     done = subprocess.run(
-        [sys.executable, "-m", "trtproof.data.fingerprint", str(count)],
+        [sys.executable, "-m", "trtproof.data.fingerprint", *counted],
         cwd=project,
         capture_output=True,
         text=True,

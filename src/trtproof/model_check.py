@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from trtproof.config import AxisConfig, ModelConfig, Params
 from trtproof.errors import ConfigError
+from trtproof.model_inputs import stated_inputs
 
 
 def wrong(*, key: str, problem: str, repair: str) -> ConfigError:
@@ -16,7 +17,8 @@ def wrong(*, key: str, problem: str, repair: str) -> ConfigError:
 def check_model(params: Params) -> None:
     """Refuse a model that its source cannot make, and axes that do not exist or contradict."""
     model = params.model
-    if not model.inputs:
+    inputs = stated_inputs(model)
+    if not inputs:
         raise wrong(
             key="model.inputs", problem="there are none", repair="describe the model's inputs"
         )
@@ -27,8 +29,8 @@ def check_model(params: Params) -> None:
             repair="name the model's outputs, in order",
         )
     check_source(model)
-    used = {dim for spec in model.inputs.values() for dim in spec.shape if isinstance(dim, str)}
-    for name, spec in model.inputs.items():
+    used = {dim for spec in inputs.values() for dim in spec.shape if isinstance(dim, str)}
+    for name, spec in inputs.items():
         check_shape(model, name, spec.shape)
     for axis, extents in model.axes.items():
         if axis not in used:
@@ -66,7 +68,7 @@ def check_shape(model: ModelConfig, name: str, shape: list[int | str]) -> None:
                 problem=f"axis {dim!r} is not in model.axes",
                 repair="add its min, opt and max there",
             )
-    if shape[0] != next(iter(model.inputs.values())).shape[0]:
+    if shape[0] != next(iter(stated_inputs(model).values())).shape[0]:
         raise wrong(
             key=key, problem=f"axis 0 is {shape[0]!r}", repair="all inputs share axis 0, the batch"
         )

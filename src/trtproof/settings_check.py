@@ -18,6 +18,7 @@ from trtproof.budget_check import check_budget
 from trtproof.config import AxisConfig, Params, RecipeConfig, VariantConfig
 from trtproof.data import FORMATS
 from trtproof.model_check import check_model, check_profile, wrong
+from trtproof.model_inputs import resolve_params, stated_inputs
 from trtproof.models import SOURCES
 from trtproof.plan_check import check_plans
 from trtproof.precision import PASSES
@@ -38,7 +39,9 @@ def check_settings(params: Params) -> None:
     Raises:
         ConfigError: the first contradiction, with the repair.
         UnknownNameError, ImportPathError: a precision pass cannot be had.
+        AdapterError: `model.inputs` is a function that cannot state them.
     """
+    params = resolve_params(params)
     for check in CHECKS:
         check(params)
 
@@ -71,17 +74,18 @@ def check_names(params: Params) -> None:
 def check_dataset(params: Params) -> None:
     """Refuse equal splits, and a dataset that was told of other inputs than the model has."""
     dataset = params.dataset
-    if dataset.calibration == dataset.evaluation:
+    named = dataset.format == "factory"  # its function is told which split to give
+    if dataset.calibration == dataset.evaluation and not named:
         raise wrong(
             key="dataset.calibration",
             problem="the samples of dataset.evaluation, which would flatter quantised variants",
             repair="take disjoint splits",
         )
-    stated = dataset.options.get("inputs")
-    if isinstance(stated, dict) and list(stated) != list(params.model.inputs):
+    stated, inputs = dataset.options.get("inputs"), stated_inputs(params.model)
+    if isinstance(stated, dict) and list(stated) != list(inputs):
         raise wrong(
             key="dataset.options.inputs",
-            problem=f"{', '.join(stated)} (the model takes {', '.join(params.model.inputs)})",
+            problem=f"{', '.join(stated)} (the model takes {', '.join(inputs)})",
             repair="write `inputs: ${model.inputs}`",
         )
 
@@ -162,7 +166,7 @@ def check_variant_source(params: Params, key: str, variant: VariantConfig) -> No
 
 def check_batches(params: Params) -> None:
     """Refuse batches to calibrate, evaluate or measure that an engine or the model cannot take."""
-    axis = next(iter(params.model.inputs.values())).shape[0]
+    axis = next(iter(stated_inputs(params.model).values())).shape[0]
     wanted = list(_timed_batches(params.benchmark))
     wanted.append(("evaluate.batch", params.evaluate.batch))
     for key, size in wanted:

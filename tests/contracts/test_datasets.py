@@ -37,13 +37,30 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "calibration": {"file": "calibration.npz", "count": None},
         "evaluation": {"file": "evaluation.npz", "count": None},
     },
+    "factory": {
+        "factory": "contract_samples:make",
+        "calibration": {"seed": 1},
+        "evaluation": {"seed": 2},
+    },
 }
+
+SAMPLES = f"""
+import numpy as np
+
+def make(split, seed):
+    random = np.random.default_rng(seed)
+    for _ in range({COUNT}):
+        x = random.random((2, 3), dtype=np.float32)
+        yield {{"x": x}}, [[1.5, "ragged"]] * random.integers(3)
+"""
 
 
 @pytest.fixture(params=list(FORMATS))
 def config(request, tmp_path, monkeypatch):
     assert request.param in SETTINGS, f"give format {request.param!r} settings to be tested with"
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "contract_samples.py").write_text(SAMPLES)
     random = np.random.default_rng(0)
     for split in ("calibration", "evaluation"):
         samples = random.random((COUNT, 2, 3), dtype=np.float32)

@@ -18,6 +18,7 @@ from stages import export
 
 from trtproof import stage
 from trtproof.errors import (
+    AdapterError,
     ConfigError,
     ImportPathError,
     InputError,
@@ -198,7 +199,7 @@ def test_weights_that_make_nan_or_infinity_are_told(project, value):
             "has no array 'z'",
         ),
         ({"export": {"exporter": "tracer"}}, ConfigError, "export.exporter"),
-        ({"model": {"outputs": ["y", "z"]}}, ModelError, "returns 1 outputs"),
+        ({"model": {"outputs": ["y", "z"]}}, AdapterError, "returns 1 outputs"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_written(project, changes, error, message):

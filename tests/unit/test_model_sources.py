@@ -13,7 +13,14 @@ from torch import nn
 
 from trtproof import artifacts
 from trtproof.config import AxisConfig, InputConfig, ModelConfig
-from trtproof.errors import ConfigError, ImportPathError, InputError, MissingFileError, ModelError
+from trtproof.errors import (
+    AdapterError,
+    ConfigError,
+    ImportPathError,
+    InputError,
+    MissingFileError,
+    ModelError,
+)
 from trtproof.models import SOURCES, base
 from trtproof.models.reference import make_function
 from trtproof.models.weights import load_weights, write_weights
@@ -127,9 +134,11 @@ class TestFactory:
             make_module(**settings)
         assert "\n" not in str(caught.value)
 
-    def test_the_factorys_own_error_keeps_its_traceback(self):
-        with pytest.raises(RuntimeError, match="own error"):
+    def test_the_factorys_own_error_is_one_line_that_names_it_and_keeps_its_cause(self):
+        told = r"^user_factories:make_broken: failed with RuntimeError: .*own error at .*py:\d+;"
+        with pytest.raises(AdapterError, match=told) as caught:
             make_module(factory="user_factories:make_broken")
+        assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 class TestWeights:
@@ -209,7 +218,7 @@ class TestWeights:
 
 class TestFunction:
     def make(self, factory, outputs):
-        module = make_module(factory=f"user_factories:{factory}")
+        module = make_module(factory=f"user_factories:{factory}", outputs=outputs)
         return make_function(module, base.input_specs(make_config()), outputs)
 
     def test_outputs_come_by_name_in_the_modules_order(self):
@@ -217,12 +226,12 @@ class TestFunction:
         assert {name: array.sum() for name, array in found.items()} == {"a": 0, "b": 8}
 
     def test_another_number_of_outputs_than_configured_is_told(self):
-        with pytest.raises(ModelError, match=r"returns 2 outputs, `model\.outputs` names 1"):
+        with pytest.raises(AdapterError, match=r"returns 2 outputs, `model\.outputs` names 1"):
             self.make("make_two", ["a"])({"x": np.zeros((2, 4), np.float32)})
 
-    def test_a_module_that_returns_no_tensors_is_told(self):
-        with pytest.raises(ModelError, match="returns dict, not a tensor"):
-            self.make("make_dict", ["y"])({"x": np.zeros((2, 4), np.float32)})
+    def test_a_dictionary_without_the_output_is_told(self):
+        with pytest.raises(AdapterError, match=r"make_dict: the model returns no 'z' \(it returns"):
+            self.make("make_dict", ["z"])({"x": np.zeros((2, 4), np.float32)})
 
 
 BERT: dict[str, Any] = {

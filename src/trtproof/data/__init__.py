@@ -14,6 +14,7 @@ FORMATS: Registry[DataFormat] = Registry(
         "digits": "trtproof.data.digits:FORMAT",
         "synthetic": "trtproof.data.synthetic:FORMAT",
         "npz": "trtproof.data.npz:FORMAT",
+        "factory": "trtproof.data.factory:FORMAT",
     },
 )
 

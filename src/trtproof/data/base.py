@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 Split = Literal["calibration", "evaluation"]
 Label = Any
-"""What a scorer compares with: an int class, a list of boxes, a string; JSON-able."""
+"""What a scorer compares with: a class, a string, boxes of any number, an array; None for none.
+
+It is what trtproof.scoring.values can store: numbers, strings, arrays of numbers, lists and
+dictionaries of these. Samples of one split may have labels of different lengths.
+"""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ import sys
 from collections.abc import Iterator
 
 from trtproof import stage
-from trtproof.config import load_section
+from trtproof.config import ModelConfig, load_section
 from trtproof.data import open_split
 from trtproof.data.base import Dataset
+from trtproof.inputs import largest_batch
+from trtproof.model_inputs import resolve_model
 from trtproof.registry import extend_path
 
 
@@ -34,9 +36,11 @@ def _describe(dataset: Dataset, count: int) -> Iterator[bytes]:
             yield array.tobytes()
 
 
-def main(count: str) -> None:
-    """Print the fingerprint of the configured dataset."""
+def main(count: str | None = None) -> None:
+    """Print the fingerprint of the configured dataset; without a count, of the largest batch."""
     extend_path(load_section(list[str], "pythonpath"))
+    if not count:
+        count = str(largest_batch(resolve_model(load_section(ModelConfig, "model"))))
     sys.stdout.write(fingerprint(open_split("calibration"), int(count)) + "\n")
 
 

@@ -20,6 +20,7 @@ from trtproof.config import DatasetConfig, InputConfig, decode
 from trtproof.data.arrays import ArrayDataset, require_inputs, resolve_count
 from trtproof.data.base import Label, Split
 from trtproof.errors import InputError, MissingFileError
+from trtproof.model_inputs import resolve_inputs
 from trtproof.tensor import Array, Feeds, TensorSpec
 
 LABELS: Final = "labels"
@@ -28,7 +29,7 @@ LABELS: Final = "labels"
 class _Options(Struct, frozen=True, forbid_unknown_fields=True):
     """`dataset.options`: the model's inputs, where they shall be checked."""
 
-    inputs: dict[str, InputConfig] | None = None
+    inputs: dict[str, InputConfig] | str | None = None
 
 
 class _SplitOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,9 +92,10 @@ def _read_arrays(path: Path, *, key: str) -> dict[str, Array]:
 
 
 def _select_inputs(
-    arrays: dict[str, Array], inputs: dict[str, InputConfig] | None, path: Path
+    arrays: dict[str, Array], stated: dict[str, InputConfig] | str | None, path: Path
 ) -> Feeds:
-    if inputs is not None:
+    if stated is not None:
+        inputs = resolve_inputs(stated)
         specs = [TensorSpec(name, item.dtype, tuple(item.shape)) for name, item in inputs.items()]
         require_inputs(arrays, specs, where=str(path))
         return {name: arrays[name] for name in inputs}

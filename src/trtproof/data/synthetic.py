@@ -16,6 +16,7 @@ from trtproof.config import AxisConfig, DatasetConfig, InputConfig, decode
 from trtproof.data.arrays import ArrayDataset
 from trtproof.data.base import Split
 from trtproof.errors import ConfigError
+from trtproof.model_inputs import resolve_inputs
 from trtproof.tensor import Array, Feeds
 
 DISTRIBUTION_VERSION: Final = 1
@@ -24,7 +25,7 @@ DISTRIBUTION_VERSION: Final = 1
 class _Options(Struct, frozen=True, forbid_unknown_fields=True):
     """`dataset.options`: the model's inputs and axes, as conf/model states them."""
 
-    inputs: Annotated[dict[str, InputConfig], Meta(min_length=1)]
+    inputs: Annotated[dict[str, InputConfig], Meta(min_length=1)] | str
     axes: dict[str, AxisConfig]
 
 
@@ -61,7 +62,7 @@ class SyntheticFormat:
         options = decode(_Options, config.options, key="dataset.options")
         chosen = decode(_SplitOptions, getattr(config, split), key=f"dataset.{split}")
         feeds: Feeds = {}
-        for position, (name, spec) in enumerate(options.inputs.items()):
+        for position, (name, spec) in enumerate(resolve_inputs(options.inputs).items()):
             shape = _sample_shape(name, spec, options.axes)
             streams = (
                 np.random.Generator(np.random.PCG64([chosen.seed, sample, position]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from trtproof import artifacts
+from trtproof.model_inputs import stated_inputs
 from trtproof.tensor import Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -78,5 +79,5 @@ def input_specs(config: ModelConfig) -> tuple[TensorSpec, ...]:
     """Return the inputs that conf/model states, in order."""
     return tuple(
         TensorSpec(name=name, dtype=item.dtype, shape=tuple(item.shape))
-        for name, item in config.inputs.items()
+        for name, item in stated_inputs(config).items()
     )

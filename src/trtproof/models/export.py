@@ -67,7 +67,7 @@ def export_module(
     specs = input_specs(config)
     example = trace_feeds(feeds, config)
     # Run before the trace: what is wrong with the module or its settings shows plainer here.
-    make_function(module, specs, config.outputs)(example)
+    make_function(module, specs, config.outputs, owner=config.factory)(example)
     exporter = _export_dynamo if settings.exporter == "dynamo" else _export_legacy
     with tempfile.TemporaryDirectory(prefix="trtproof-export-") as folder, _quiet_exporter():
         path = Path(folder) / "model.onnx"
@@ -158,7 +158,7 @@ def _find_output_axes(
     An extent is an axis if it follows when that axis alone changes.
     """
     specs = input_specs(config)
-    function = make_function(module, specs, config.outputs)
+    function = make_function(module, specs, config.outputs, owner=config.factory)
     first = function(example)
     found: dict[str, dict[int, str]] = {name: {} for name in config.outputs}
     for name, axis in config.axes.items():

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trtproof.errors import ConfigError, ModelError
+from trtproof.models.outputs import name_outputs
 from trtproof.models.weights import load_weights
+from trtproof.own_code import calling
 from trtproof.registry import load_object
 
 if TYPE_CHECKING:
@@ -25,7 +27,11 @@ class FactorySource:
     def make_module(self, config: ModelConfig) -> nn.Module:
         """Return the reference; without weights it has the random ones of a fixed seed.
 
+        It returns a tensor or a tuple of tensors in the order of `model.outputs`, whatever the
+        user's module returns them in (trtproof.models.outputs).
+
         Raises:
+            AdapterError: the factory fails; later, the module returns other outputs.
             ConfigError: no factory, or options that it does not take.
             ImportPathError: the factory cannot be imported.
             InputError, ModelError: wrong weights, or the factory returned no module.
@@ -38,11 +44,12 @@ class FactorySource:
             )
         factory = load_object(config.factory)
         _require_options(factory, config)
-        module = make_seeded(factory, config.options)
+        with calling(config.factory):
+            module = make_seeded(factory, config.options)
         _require_module(module, config.factory)
         if config.weights is not None:
             load_weights(module, Path(config.weights))
-        return as_reference(module)
+        return name_outputs(as_reference(module), config.outputs, config.factory)
 
 
 def make_seeded(factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from trtproof.errors import ModelError
+from trtproof.own_code import calling
 from trtproof.tensor import Array, Feeds, TensorSpec
 
 if TYPE_CHECKING:
@@ -19,21 +20,28 @@ Function = Callable[[Mapping[str, Array]], Feeds]
 
 
 def make_function(
-    module: nn.Module, specs: Sequence[TensorSpec], outputs: Sequence[str]
+    module: nn.Module,
+    specs: Sequence[TensorSpec],
+    outputs: Sequence[str],
+    *,
+    owner: str | None = None,
 ) -> Function:
     """Return the module as a function that runs on one thread.
 
-    Its bits then depend neither on the machine's load nor on its number of cores.
+    Its bits then depend neither on the machine's load nor on its number of cores. `owner` is whose
+    it is, for errors: the factory.
 
     Raises (later, from the call):
+        AdapterError: the module fails on these feeds.
         ModelError: the module returns another number of outputs than `model.outputs` names.
     """
 
     def run(feeds: Mapping[str, Array]) -> Feeds:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
+        given = ", ".join(f"{spec.name} {list(feeds[spec.name].shape)}" for spec in specs)
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), calling(owner or "the model", doing=f"on {given}"):
                 values = _as_tensors(module(*make_arguments(feeds, specs)))
         finally:
             torch.set_num_threads(threads)

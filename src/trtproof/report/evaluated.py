@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trtproof import artifacts
-from trtproof.errors import ImportPathError, InputError, UnknownNameError
+from trtproof.errors import AdapterError, ImportPathError, InputError, UnknownNameError
 from trtproof.measure.ratios import GATE_CONFIDENCE, SHOWN_CONFIDENCE
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Scores
@@ -27,6 +27,7 @@ from trtproof.tensor import Array
 
 MADE_BY: Final = "evaluate"
 HEADLINE_SCORER: Final = "top1"
+NO_SCORER: Final = (ImportPathError, UnknownNameError, AdapterError)
 LEVELS: Final = Levels(shown=SHOWN_CONFIDENCE, gate=GATE_CONFIDENCE)
 
 
@@ -140,7 +141,7 @@ def _drops_of_scorer(
             variant=variant["predictions"][name],
         )
         return measure_drops(scorer, paired, LEVELS)
-    except (ImportPathError, UnknownNameError, InputError) as error:
+    except (*NO_SCORER, InputError) as error:
         return NotMeasured(f"scorer {name} does not score the stored predictions: {error}")
 
 
@@ -176,7 +177,7 @@ def _load_scorer(name: str) -> Scorer | None:
     """Return the scorer, or None where it cannot be imported here."""
     try:
         return load_scorer(name)
-    except (ImportPathError, UnknownNameError):
+    except NO_SCORER:
         return None
 
 

@@ -20,6 +20,7 @@ from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Settings
 from trtproof.report.sources import Sources
 from trtproof.scoring.difference import TensorDifference, compare_tensors
+from trtproof.scoring.kept import unpack_outputs
 from trtproof.tensor import Array
 
 AUDIT_FILE: Final = "audit.json"
@@ -240,7 +241,7 @@ def _of_recipe(name: str, sources: Sources) -> dict[str, Any] | None:
     by_scorer = record.get("scores") or {}
     return {
         "executor": str(record.get("executor", "")),
-        "outputs": outputs,
+        "outputs": unpack_outputs(outputs),
         "indices": record.get("kept_indices", []),
         "scores": {
             metric: value

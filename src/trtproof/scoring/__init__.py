@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from trtproof.registry import Registry, load_object
+from trtproof.registry import Registry
 from trtproof.scoring.base import NamedScorer, Scorer
+from trtproof.scoring.own import load_own_scorer
 
 SCORERS: Registry[NamedScorer] = Registry(
     "scorer",
@@ -19,8 +20,8 @@ def load_scorer(name: str) -> Scorer:
 
     Raises:
         UnknownNameError, ImportPathError: neither.
+        AdapterError: what the import path names is no scorer.
     """
     if ":" in name:
-        scorer: Scorer = load_object(name)
-        return scorer
+        return load_own_scorer(name)
     return SCORERS.load(name)

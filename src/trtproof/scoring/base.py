@@ -9,7 +9,11 @@ from trtproof.data.base import Batch, Label
 from trtproof.tensor import Array, Feeds
 
 Prediction = Any
-"""One sample's prediction, JSON-able: a class list, boxes, a string."""
+"""One sample's prediction: a class list, boxes of any number, a string, an array, None for none.
+
+A registered scorer returns it as JSON (trtproof.scoring.values.pack_value makes it so); one at an
+import path may return arrays and NumPy numbers, which trtproof.scoring.own packs.
+"""
 
 
 class Scorer(Protocol):
@@ -18,6 +22,9 @@ class Scorer(Protocol):
     Registered in trtproof.scoring.SCORERS, or an import path. A metric's name ends in its unit:
     of one in `pct` or `ratio` a sample has at most 100 or 1. A scorer of which a lower value is
     better (an error rate) names such metrics in an attribute `lower_is_better`, a tuple of names.
+
+    `labels` are as they are stored: JSON, an array packed as trtproof.scoring.values has it (a
+    registered scorer unpacks it by `unpack_value`). `batch.labels` are as the dataset gives them.
     """
 
     def predictions(self, outputs: Feeds, batch: Batch) -> Sequence[Prediction]:

@@ -21,6 +21,7 @@ from trtproof.errors import ConfigError, InputError
 from trtproof.scoring import load_scorer
 from trtproof.scoring.base import Prediction, Scorer
 from trtproof.scoring.kept import pack_outputs
+from trtproof.scoring.values import pack_labels
 from trtproof.sidecar import EngineRecord
 from trtproof.tensor import Feeds, Signature, batch_size
 
@@ -190,7 +191,7 @@ def _collect(
     if batch.labels is None:
         result.labels = None
     elif result.labels is not None:
-        result.labels += batch.labels
+        result.labels += pack_labels(batch.labels)
     for name, array in outputs.items():
         counts = result.not_finite.setdefault(name, {"nan_count": 0, "inf_count": 0})
         counts["nan_count"] += int(np.count_nonzero(np.isnan(array)))
