@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args, get_type_hints
@@ -11,7 +14,7 @@ import numpy as np
 
 from trtproof.backends.onnxruntime import Graph, open_graph
 from trtproof.config import InputConfig
-from trtproof.errors import BackendError, ModelError
+from trtproof.errors import BackendError, MissingFileError, ModelError
 from trtproof.models.onnx import check_file, describe_tensor, read_model, require_float32
 from trtproof.scaffold.described import BATCH, BATCH_EXTENTS, Described, Input, to_identifier
 from trtproof.tensor import Array, TensorSpec
@@ -20,8 +23,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 DTYPES: Final = frozenset(get_args(get_type_hints(InputConfig)["dtype"]))
-EXTENTS: Final = ((8, 64, 128), (128, 224, 256), (16, 32, 64), (256, 512, 640), (1, 8, 16))
-"""Tried for axes that the file leaves open: smallest, usual and largest, until the model runs."""
+OF_IMAGES: Final = ((128, 224, 256), (256, 512, 640), (16, 32, 64), (8, 64, 128), (1, 8, 16))
+OF_TOKENS: Final = ((8, 64, 128), (1, 8, 16), (128, 256, 512))
+"""Smallest, usual and largest extent of axes that the file leaves open, tried in this order."""
 
 VALUE: Final = 1
 """Of every synthetic integer: within any vocabulary, and a mask that hides nothing."""
@@ -34,12 +38,14 @@ def describe_onnx(path: Path) -> Described:
         InputError: it is missing, broken, or no valid model.
         ModelError: it is quantised or not in float32, or has an input that no variant can take.
     """
+    if not path.is_file():
+        raise MissingFileError(path, repair="name an ONNX file")
     check_file(path)
     model = read_model(path)
     require_float32(model, path)
     weights = {tensor.name for tensor in model.graph.initializer}
     specs = [describe_tensor(item) for item in model.graph.input if item.name not in weights]
-    inputs = {spec.name: _to_input(spec, path) for spec in specs}
+    inputs = {spec.name: _to_input(spec, path, _range(model, spec)) for spec in specs}
     axes, ran = _find_axes(path, inputs)
     return Described(
         name=to_identifier(path.stem),
@@ -50,7 +56,18 @@ def describe_onnx(path: Path) -> Described:
     )
 
 
-def _to_input(spec: TensorSpec, path: Path) -> Input:
+def _range(model: ModelProto, spec: TensorSpec) -> tuple[int, int]:
+    """Return lowest and highest (excluded) value: a mask of ones, or what a table is read with."""
+    if "mask" in spec.name.lower():
+        return VALUE, VALUE + 1
+    sizes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Gather" and node.input[1] == spec.name and node.input[0] in sizes:
+            return 0, int(sizes[node.input[0]][0])
+    return 0, VALUE + 1
+
+
+def _to_input(spec: TensorSpec, path: Path, bounds: tuple[int, int]) -> Input:
     if spec.dtype not in DTYPES:
         raise ModelError(
             f"{path}: input {spec.name!r} is {spec.dtype}, and inputs are "
@@ -63,7 +80,7 @@ def _to_input(spec: TensorSpec, path: Path) -> Input:
     shape = [_axis_name(dim) for dim in spec.shape]
     if isinstance(shape[0], str):
         shape[0] = BATCH
-    return Input(dtype=spec.dtype, shape=shape)
+    return Input(spec.dtype, shape, low=bounds[0], high=bounds[1])
 
 
 def _axis_name(dim: int | str) -> int | str:
@@ -72,7 +89,11 @@ def _axis_name(dim: int | str) -> int | str:
 
 
 def _outputs(model: ModelProto) -> dict[str, Sequence[int | str]]:
-    return {item.name: describe_tensor(item).shape for item in model.graph.output}
+    found: dict[str, Sequence[int | str]] = {}
+    for item in model.graph.output:
+        first, *others = describe_tensor(item).shape or (BATCH,)
+        found[item.name] = (BATCH if isinstance(first, str) else first, *others)
+    return found
 
 
 def _find_axes(
@@ -82,14 +103,31 @@ def _find_axes(
     names = {dim for item in inputs.values() for dim in item.shape if isinstance(dim, str)}
     fixed = {BATCH: BATCH_EXTENTS} if BATCH in names else {}
     others = sorted(names - {BATCH})
-    tried = [fixed | dict.fromkeys(others, extents) for extents in EXTENTS]
+    has_tokens = any(item.dtype.startswith("int") for item in inputs.values())
+    extents = (OF_TOKENS if has_tokens else OF_IMAGES) if others else [BATCH_EXTENTS]
+    tried = [fixed | dict.fromkeys(others, extent) for extent in extents]
     if find_spec("onnxruntime") is None:
         return tried[0], False
     graph = open_graph(path, threads=1)
-    for axes in tried if others else tried[:1]:
-        if all(_runs(graph, feeds) for feeds in _feeds(inputs, axes)):
-            return axes, True
+    with _quiet():
+        for axes in tried:
+            if all(_runs(graph, feeds) for feeds in _feeds(inputs, axes)):
+                return axes, True
     return tried[0], False
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off the screen what native code says of every try that fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _runs(graph: Graph, feeds: dict[str, Array]) -> bool:
