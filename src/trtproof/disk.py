@@ -64,11 +64,12 @@ def collect(projects: Sequence[Path], removal: Removal) -> str:
     _require_own_cache(projects)
     objects = [Path(path) for path in REMOVING.findall(_run_dvc(projects, "--dry"))]
     found = [*name_objects(objects, cache_folder()), *own_caches()]
+    text = render(found, removed=removal is Removal.YES)  # while the files have their sizes
     if removal is Removal.YES:
         _run_dvc(projects)
         for path in (path for item in own_caches() for path in item.files):
             path.unlink(missing_ok=True)
-    return render(found, removed=removal is Removal.YES)
+    return text
 
 
 def render(found: Sequence[Garbage], *, removed: bool) -> str:

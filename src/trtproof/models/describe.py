@@ -53,7 +53,7 @@ def make_module(factory: str) -> nn.Module:
     """
     make = load_object(factory)
     if isinstance(make, nn.Module) or not callable(make):
-        raise ModelError(f"it is a {type(make).__name__}, not a function or class; name one")
+        raise ModelError(f"it is of type {type(make).__name__}, not a function or class; name one")
     try:
         inspect.signature(make).bind()
     except TypeError as error:
