@@ -12,8 +12,8 @@ from trtproof import artifacts, inputs, stage
 from trtproof.backends.onnxruntime import open_graph
 from trtproof.config import ExportConfig, ModelConfig, load_section
 from trtproof.data import open_split
-from trtproof.data.arrays import first_samples, require_inputs
-from trtproof.model_inputs import resolve_model
+from trtproof.data.arrays import first_samples, require_extents, require_inputs
+from trtproof.model_inputs import axis_bounds, resolve_model
 from trtproof.models import SOURCES
 from trtproof.models.base import SIGNATURE_FILE, WEIGHTS_FILE, input_specs
 from trtproof.models.export import EXPORT_FILE, describe_export, make_onnx
@@ -46,6 +46,7 @@ def main() -> None:
     specs = input_specs(config)
     feeds = first_samples(dataset, inputs.largest_batch(config))
     require_inputs(feeds, specs, where="the calibration split")
+    require_extents(feeds, specs, axis_bounds(config), where="the calibration split")
 
     allowed = inputs.keyed_files(stated, None, pythonpath)
     stage.guard_opens(allowed, setting="model.files", pythonpath=pythonpath)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trtproof import __version__
+from trtproof.adapter_command import add_try
 from trtproof.doctor import command as doctor
 from trtproof.errors import PipelineError
 from trtproof.project_commands import add_project_commands
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     why.set_defaults(command=_why)
     add_project_commands(commands)
+    add_try(commands)
     _add_host_commands(commands)
     report = commands.add_parser(
         "report",

@@ -55,6 +55,11 @@ def stated_inputs(config: ModelConfig) -> dict[str, InputConfig]:
     return config.inputs
 
 
+def axis_bounds(config: ModelConfig) -> dict[str, tuple[int, int]]:
+    """Return the smallest and the largest extent of every dynamic axis."""
+    return {name: (axis.min, axis.max) for name, axis in config.axes.items()}
+
+
 def resolve_inputs(stated: Mapping[str, InputConfig] | str) -> dict[str, InputConfig]:
     """Return inputs by name: those stated, or those that a function gives examples of.
 

@@ -94,12 +94,21 @@ def _require_comparable(
             "the model fixes an extent while it is traced: compute it from the input's shape"
         )
     for owner, values in (("the model", wanted), ("its export", found)):
-        bad = int(np.count_nonzero(~np.isfinite(values.astype(np.float64))))
-        if bad:
-            raise ModelError(
-                f"{where}: {owner} gives {bad} NaN or infinite values of {values.size}; "
-                "check the weights and the preprocessing of the samples"
-            )
+        require_finite(values, where, owner=owner)
+
+
+def require_finite(values: Array, where: str, *, owner: str) -> None:
+    """Refuse an output that is not all numbers.
+
+    Raises:
+        ModelError: says how many values are not.
+    """
+    bad = int(np.count_nonzero(~np.isfinite(values.astype(np.float64))))
+    if bad:
+        raise ModelError(
+            f"{where}: {owner} gives {bad} NaN or infinite values of {values.size}; "
+            "check the weights and the preprocessing of the samples"
+        )
 
 
 def _compare(

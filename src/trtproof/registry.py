@@ -10,10 +10,13 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from trtproof.errors import ImportPathError, UnknownNameError
+from trtproof.own_code import calling
 
 T = TypeVar("T")
 
@@ -55,24 +58,31 @@ def load_object(path: str) -> Any:
     Raises:
         ImportPathError: malformed, no such module or attribute, or it imports a module that is
             not there.
+        AdapterError: a module of the user's own fails while it is imported.
     """
     module_name, separator, attribute = path.partition(":")
     if not separator or not module_name or not attribute:
         raise ImportPathError(path=path, problem="it has no ':' between module and attribute")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise ImportPathError(path=path, problem=f"there is no module {error.name!r}") from None
-        raise ImportPathError(
-            path=path, problem=f"it imports {error.name!r}, which is not installed here"
-        ) from error
+    own = module_name.partition(".")[0] == __name__.partition(".")[0]  # keeps its traceback
+    with nullcontext() if own else calling(path, doing="to be imported"):
+        module = _import_module(module_name, path)
     try:
         return getattr(module, attribute)
     except AttributeError:
         raise ImportPathError(
             path=path, problem=f"module {module_name!r} has no {attribute!r}"
         ) from None
+
+
+def _import_module(name: str, path: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ImportPathError(path=path, problem=f"there is no module {error.name!r}") from None
+        raise ImportPathError(
+            path=path, problem=f"it imports {error.name!r}, which is not installed here"
+        ) from error
 
 
 def extend_path(folders: Sequence[str]) -> None:

@@ -83,6 +83,27 @@ def require_inputs(feeds: Mapping[str, Any], specs: Sequence[TensorSpec], *, whe
             )
 
 
+def require_extents(
+    feeds: Feeds, specs: Sequence[TensorSpec], bounds: Mapping[str, tuple[int, int]], *, where: str
+) -> None:
+    """Refuse samples beyond what a dynamic axis may be; axis 0 holds the samples.
+
+    `bounds` is axis name -> smallest and largest extent; an axis that it lacks is free.
+
+    Raises:
+        InputError: names the axis, its extent and its bounds.
+    """
+    for spec in specs:
+        for index, axis in spec.dynamic_axes.items():
+            extent = feeds[spec.name].shape[index]
+            low, high = bounds.get(axis, (extent, extent))
+            if index > 0 and not low <= extent <= high:
+                raise InputError(
+                    f"{where}: {spec.name!r} has {axis} {extent}, the model takes {low} to {high}; "
+                    f"cut or pad the samples, or change `model.axes.{axis}`"
+                )
+
+
 def _fits(shape: Sequence[int], spec: TensorSpec) -> bool:
     """Say whether a shape has the rank and, after axis 0, the fixed extents of a specification."""
     return len(shape) == len(spec.shape) and all(

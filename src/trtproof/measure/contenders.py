@@ -15,6 +15,7 @@ from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.config import RunConfig, VariantConfig
 from trtproof.cores import usable_cores
 from trtproof.data.base import Batch, Dataset
+from trtproof.data.same_shape import take_same_shape
 from trtproof.errors import ConfigError, HardwareError
 from trtproof.hardware import Hardware
 from trtproof.measure.link import Contender
@@ -101,12 +102,14 @@ def enter_plan(
 
 
 def take_items(dataset: Dataset, config: BenchmarkConfig) -> Batch:
-    """Return the first samples of the split as one batch: those that requests rotate over.
+    """Return samples of one shape as one batch: those that requests rotate over.
 
-    At least `benchmark.items`, and where the split has them as many as the largest batch.
+    They are the split's first, or where its samples differ in shape, the first of the shape that
+    most have. At least `benchmark.items`, and where there are so many, as many as the largest
+    batch.
 
     Raises:
-        ConfigError: the split has fewer than `benchmark.items` samples.
+        ConfigError: the split has fewer than `benchmark.items` such samples.
     """
     if len(dataset) < config.items:
         raise ConfigError(
@@ -115,7 +118,16 @@ def take_items(dataset: Dataset, config: BenchmarkConfig) -> Batch:
             repair="lower it or give more samples",
         )
     count = min(max(config.items, *config.all_batches), len(dataset))
-    return next(iter(dataset.batches(count)))
+    items = take_same_shape(dataset, count)
+    if len(items.indices) < config.items:
+        shapes = ", ".join(f"{name} {list(array.shape[1:])}" for name, array in items.feeds.items())
+        raise ConfigError(
+            key="benchmark.items",
+            problem=f"{config.items}, but no more than {len(items.indices)} samples of the "
+            f"evaluation split have one shape ({shapes})",
+            repair="lower it, or pad the samples (`dataset.collate`)",
+        )
+    return items
 
 
 def _make_options(

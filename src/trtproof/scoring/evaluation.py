@@ -21,6 +21,7 @@ from trtproof.errors import ConfigError, InputError
 from trtproof.scoring import load_scorer
 from trtproof.scoring.base import Prediction, Scorer
 from trtproof.scoring.kept import pack_outputs
+from trtproof.scoring.plan_fit import require_fit
 from trtproof.scoring.values import pack_labels
 from trtproof.sidecar import EngineRecord
 from trtproof.tensor import Feeds, Signature, batch_size
@@ -122,8 +123,8 @@ def evaluate_plan(
     if not len(dataset):
         problem = "the evaluation split has no samples; correct `dataset.evaluation`"
         raise InputError(problem)
-    record = plan.record
-    bounds = find_bounds(load_signature(plan.folder), record)
+    record, signature = plan.record, load_signature(plan.folder)
+    bounds = find_bounds(signature, record)
     size = bounds.fit(config.batch)
     result = Evaluation(predictions={name: [] for name in scorers})
     backend = BACKENDS.load(record.backend)
@@ -132,6 +133,7 @@ def evaluate_plan(
         batches = dataset.batches(size)
         total = math.ceil(len(dataset) / size)
         for batch in progress.track(batches, title=f"evaluating {record.variant}", total=total):
+            require_fit(batch, signature, record.settings["profiles"])
             outputs = _answer(runner, batch.feeds, least=bounds.least)
             _collect(result, batch, outputs, scorers, keep=config.keep_outputs)
     return result

@@ -20,7 +20,10 @@ from trtproof.scoring.base import Prediction, Scorer
 from trtproof.scoring.values import pack_value, unpack_value
 from trtproof.tensor import Array, Feeds
 
-REPAIR: Final = "see docs/adapter.md, Scorer"
+REPAIR: Final = (
+    "give it predictions(outputs, batch), and score(predictions, labels) or "
+    "per_sample(predictions, labels)"
+)
 
 
 class OwnScorer:
