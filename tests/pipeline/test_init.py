@@ -109,7 +109,7 @@ def test_an_edit_in_a_users_package_runs_what_depends_on_it(repository: Installe
         repository.edit(untouched, "\n", "\n# a comment\n")
     assert project.repro().ran == {"probe"}
 
-    scorer = "inference/detector_make_adapter/scorer.py"
+    scorer = "inference/detector_net_adapter/scorer.py"
     repository.edit(scorer, "100.0, 0.0", "100.0, 1.0")
     ran = {name.partition("@")[0] for name in project.repro().ran}
     assert ran == {"probe", "audit", "evaluate", "report"}

@@ -12,7 +12,7 @@ from torch import nn
 
 from trtproof.errors import InputError, MissingFileError, ModelError
 from trtproof.models.describe import describe, input_names, make_module
-from trtproof.scaffold.from_factory import describe_factory
+from trtproof.scaffold.from_factory import describe_factory, model_name
 from trtproof.scaffold.from_onnx import describe_onnx
 from trtproof.scaffold.place import find_place
 
@@ -128,9 +128,21 @@ def place(tmp_path, monkeypatch):
 
 def test_a_factory_is_called_in_a_process_and_what_it_reads_is_noted(place):
     found = describe_factory("nets.net:make", place)
-    assert found.name == "nets_make"
+    assert found.name == "nets_net"
     assert found.inputs["input"].shape == ("batch", 3)
     assert found.files == ["../nets/width.txt"]
+
+
+@pytest.mark.parametrize(
+    ("factory", "name"),
+    [
+        ("detector.net:make_model", "detector_net"),
+        ("detector.net:Small", "detector_net_small"),
+        ("net:get", "net"),
+    ],
+)
+def test_a_model_is_named_by_its_module(factory, name):
+    assert model_name(factory) == name
 
 
 def test_what_is_wrong_with_a_factory_is_one_line_of_its_name(place):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from trtproof.errors import InputError
 from trtproof.scaffold.described import Described, Input, to_identifier
 from trtproof.scaffold.place import Place
+
+MAKER: Final = re.compile(r"(make|build|create|load|get)(_?(model|net|network|module))?")
 
 
 def describe_factory(factory: str, place: Place) -> Described:
@@ -42,10 +45,15 @@ def describe_factory(factory: str, place: Place) -> Described:
     return _read(factory, json.loads(done.stdout.splitlines()[-1]), place)
 
 
-def _read(factory: str, data: dict[str, Any], place: Place) -> Described:
+def model_name(factory: str) -> str:
+    """Return the module's name, with the function's where that says more than that it makes one."""
     module, _, attribute = factory.partition(":")
+    return to_identifier(module if MAKER.fullmatch(attribute) else f"{module}_{attribute}")
+
+
+def _read(factory: str, data: dict[str, Any], place: Place) -> Described:
     return Described(
-        name=to_identifier(f"{module.partition('.')[0]}_{attribute}"),
+        name=model_name(factory),
         inputs={name: Input.from_json(item) for name, item in data["inputs"].items()},
         outputs=data["outputs"],
         axes={axis: (low, usual, high) for axis, (low, usual, high) in data["axes"].items()},
