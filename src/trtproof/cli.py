@@ -15,6 +15,7 @@ from trtproof import __version__
 from trtproof.adapter_command import add_try
 from trtproof.doctor import command as doctor
 from trtproof.errors import PipelineError
+from trtproof.project_commands import add_project_commands
 from trtproof.trtexec import command as import_trtexec
 
 
@@ -50,7 +51,11 @@ def _parser() -> argparse.ArgumentParser:
         help="say what `dvc repro` will run, and because of which change",
         description="Run the probe, then say per stage what `dvc repro` will do and why.",
     )
+    why.add_argument(
+        "--check", action="store_true", help="exit with 1 if anything but the probe would run"
+    )
     why.set_defaults(command=_why)
+    add_project_commands(commands)
     add_try(commands)
     _add_host_commands(commands)
     report = commands.add_parser(
@@ -214,13 +219,18 @@ def _report(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _why(_: argparse.Namespace) -> int:
+def _why(parsed: argparse.Namespace) -> int:
     from trtproof.dvc_state import read_states, run_probe
-    from trtproof.why import forecast, render
+    from trtproof.why import find_pending, forecast, render, render_pending
 
     run_probe()
-    print(render(forecast(read_states())))
-    return 0
+    forecasts = forecast(read_states())
+    if not parsed.check:
+        print(render(forecasts))
+        return 0
+    pending = find_pending(forecasts)
+    print(render_pending(pending))
+    return 1 if pending else 0
 
 
 if __name__ == "__main__":

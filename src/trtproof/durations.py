@@ -9,6 +9,9 @@ from pathlib import Path
 from trtproof import artifacts
 from trtproof.file_cache import FOLDER
 
+SUBFOLDER = "seconds"
+"""Below file_cache.FOLDER."""
+
 STAGE_NAME = "DVC_STAGE"
 """DVC sets it for the commands that it runs, as in "build@tensorrt-fp16"."""
 
@@ -31,4 +34,4 @@ def recorded_seconds(name: str, project: Path | None = None) -> float | None:
 
 
 def _file(root: Path, name: str) -> Path:
-    return root / FOLDER / "seconds" / f"{name.replace('/', '-').replace(':', '-')}.json"
+    return root / FOLDER / SUBFOLDER / f"{name.replace('/', '-').replace(':', '-')}.json"

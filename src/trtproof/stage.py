@@ -109,10 +109,10 @@ def guard_opens(
             raise error
 
     sys.addaudithook(check)
-    _announce_safetensors()
+    announce_safetensors()
 
 
-def _announce_safetensors() -> None:
+def announce_safetensors() -> None:
     """Let safetensors, which opens files in native code, tell audit hooks as Python's open does.
 
     Imported by name, not by statement: no stage's result depends on its version because of this.

@@ -171,6 +171,21 @@ def render(forecasts: Sequence[Forecast]) -> str:
     return "\n".join(lines)
 
 
+def find_pending(forecasts: Sequence[Forecast]) -> list[Forecast]:
+    """Return the stages that `dvc repro` would not leave as they are; the probe always runs."""
+    settled = {Verdict.UP_TO_DATE, Verdict.JUST_RAN}
+    return [item for item in forecasts if item.verdict not in settled]
+
+
+def render_pending(pending: Sequence[Forecast]) -> str:
+    """Return one line per stage that is not up to date, or that there is none."""
+    if not pending:
+        return "clean: `dvc repro` would run the probe and nothing else"
+    width = max(len(item.name) for item in pending)
+    lines = [line for item in pending for line in _lines(item, width)]
+    return "\n".join(["not clean: `dvc repro` would do more than probe", *lines])
+
+
 def _lines(item: Forecast, width: int) -> list[str]:
     text = item.verdict.value
     if item.waits_for:

@@ -84,3 +84,29 @@ def test_why_passes_on_what_stopped_the_probe(monkeypatch, capsys):
     monkeypatch.setattr(dvc_state, "run_probe", stop)
     assert cli.main(["why"]) == 1
     assert capsys.readouterr().err == "error: no GPU\n"
+
+
+@pytest.mark.parametrize(
+    ("states", "code", "named"),
+    [
+        ([StageState(name="probe", inputs={}, always=True)], 0, "clean"),
+        (
+            [
+                StageState(name="probe", inputs={}, always=True),
+                StageState(name="export", inputs={}, own=[Change("its command", "a", "b")]),
+            ],
+            1,
+            "export  will run",
+        ),
+        ([StageState(name="build", inputs={}, lost_outputs=["artifacts/build"])], 1, "build"),
+    ],
+)
+def test_the_clean_check_ignores_the_probe_and_nothing_else(
+    monkeypatch, capsys, states, code, named
+):
+    monkeypatch.setattr(dvc_state, "run_probe", lambda: None)
+    monkeypatch.setattr(dvc_state, "read_states", lambda: states)
+    assert cli.main(["why", "--check"]) == code
+    shown = capsys.readouterr().out
+    assert named in shown
+    assert "probe " not in shown.partition("\n")[2]
