@@ -33,7 +33,7 @@ from trtproof.backends.onnxruntime_library import (
     library_errors,
     require_provider,
 )
-from trtproof.backends.onnxruntime_runner import OnnxRuntimeRunner
+from trtproof.backends.onnxruntime_runner import OnnxRuntimeEngine
 from trtproof.backends.reasons import (
     ONNXRUNTIME_CPU_PRECISIONS,
     ONNXRUNTIME_CUDA_PRECISIONS,
@@ -43,7 +43,7 @@ from trtproof.backends.reasons import (
 )
 from trtproof.errors import BackendError, BuildFailedError, MissingFileError
 from trtproof.reason import Reason
-from trtproof.tensor import Array, Feeds, Signature
+from trtproof.tensor import Array, Feeds
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -114,22 +114,6 @@ def library_version() -> str:
     import onnxruntime as ort
 
     return str(ort.__version__)
-
-
-class OnnxRuntimeEngine:
-    """A loaded plan; its runners share the session, whose runs may overlap."""
-
-    def __init__(
-        self, session: ort.InferenceSession, signature: Signature, facts: Mapping[str, Any]
-    ) -> None:
-        self._session = session
-        self.signature = signature
-        self.facts = facts
-
-    def runner(self, stream: int) -> OnnxRuntimeRunner:
-        """Return a runner with its own buffers; on a CPU every `stream` is equal."""
-        del stream
-        return OnnxRuntimeRunner(self._session, self.signature)
 
 
 class OnnxRuntimeBackend:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from trtproof.backends.host import SLOTS, HostRunner
 from trtproof.backends.onnxruntime_library import first_line, library_errors
@@ -53,3 +54,19 @@ class OnnxRuntimeRunner(HostRunner):
     def release(self) -> None:
         """Let go of the bindings, and with them of the outputs."""
         self._bindings = [None] * SLOTS
+
+
+class OnnxRuntimeEngine:
+    """A loaded plan; its runners share the session, whose runs may overlap."""
+
+    def __init__(
+        self, session: ort.InferenceSession, signature: Signature, facts: Mapping[str, Any]
+    ) -> None:
+        self._session = session
+        self.signature = signature
+        self.facts = facts
+
+    def runner(self, stream: int) -> OnnxRuntimeRunner:
+        """Return a runner with its own buffers; on a CPU every `stream` is equal."""
+        del stream
+        return OnnxRuntimeRunner(self._session, self.signature)

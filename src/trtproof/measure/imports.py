@@ -6,6 +6,7 @@ Workers import this module: the standard library only.
 from __future__ import annotations
 
 import builtins
+import sys
 from types import TracebackType
 from typing import Any, Self
 
@@ -43,3 +44,9 @@ class ImportTimer:
         finally:
             self.spent_ns += self._clock.now_ns() - started
             self._depth -= 1
+
+
+def imported_packages() -> list[str]:
+    """Return the top-level packages in this process that are not Python's own."""
+    packages = {name.partition(".")[0] for name in sys.modules}
+    return sorted(packages - set(sys.stdlib_module_names))

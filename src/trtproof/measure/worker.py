@@ -28,7 +28,8 @@ from trtproof.backends.memory import MemoryLog
 from trtproof.cores import usable_cores
 from trtproof.errors import PipelineError
 from trtproof.measure.clock import Clock, MonotonicClock, ProcessCpuClock, ThreadCpuClock
-from trtproof.measure.imports import ImportTimer
+from trtproof.measure.imports import ImportTimer, imported_packages
+from trtproof.measure.items import load_items, rotate
 from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule
 from trtproof.measure.marked import run_launches, run_parts
 from trtproof.measure.memory import peak_rss_bytes
@@ -36,7 +37,7 @@ from trtproof.measure.streams import StreamRule, run_streams
 from trtproof.measure.trtexec_loop import ProtocolLoop, ProtocolRule
 from trtproof.registry import extend_path, load_object
 from trtproof.stage import die_with_parent
-from trtproof.tensor import Array, Feeds, concatenate
+from trtproof.tensor import Array, Feeds
 
 HOST: Final = "cpu"
 """The device that needs no context."""
@@ -88,7 +89,7 @@ class Worker:
             self._memory.mark("loaded")
             self._runner = self._add_runner(0)
         opened_ns = self._clock.now_ns() - started
-        self._items = _load_items(Path(items), names)
+        self._items = load_items(Path(items), names)
         return {
             "facts": dict(self._engine.facts),
             "affinity": usable_cores(),
@@ -96,7 +97,7 @@ class Worker:
             "import_ns": imports.spent_ns,
             "context_ns": context_ns,
             "open_ns": opened_ns - imports.spent_ns - (context_ns or 0),
-            "imports": _imported_packages(),
+            "imports": imported_packages(),
             "clock": self._clock.name,
             "cpu_clock": self._cpu_clock.name,
         }
@@ -126,7 +127,7 @@ class Worker:
 
     def run_protocol(self, *, batch: int, rule: Mapping[str, Any], out: str) -> dict[str, Any]:
         """Time queries as trtexec does and write their rows; `facts` are told as in `warm_up`."""
-        runner, requests = self._require_runner(), self._requests(batch)
+        runner, requests = self._require_runner(), rotate(self._items, batch)
         _silence_collector()
         done = ProtocolLoop(runner, requests, self._clock, ProtocolRule(**rule)).run()
         np.save(out, done.rows, allow_pickle=False)
@@ -143,7 +144,7 @@ class Worker:
         self._require_runner()
         while len(self._streams) < streams:
             self._streams.append(self._add_runner(len(self._streams)))
-        requests = self._requests(batch)
+        requests = rotate(self._items, batch)
         _silence_collector()
         window = run_streams(
             self._streams[:streams],
@@ -164,7 +165,7 @@ class Worker:
 
     def answer_first(self, *, batch: int) -> dict[str, Any]:
         """Answer one request, the first of this process."""
-        runner, requests = self._require_runner(), self._requests(batch)
+        runner, requests = self._require_runner(), rotate(self._items, batch)
         started = self._clock.now_ns()
         run_once(runner, requests[0])
         ended = self._clock.now_ns()
@@ -175,7 +176,7 @@ class Worker:
         runner = self._require_runner()
         arrays: Feeds = {}
         names: list[str] = []
-        for index, feeds in enumerate(self._requests(batch)):
+        for index, feeds in enumerate(rotate(self._items, batch)):
             outputs = run_once(runner, feeds)
             names = list(outputs)
             arrays |= {f"{index}.{place}": value for place, value in enumerate(outputs.values())}
@@ -238,17 +239,9 @@ class Worker:
 
     def _loop(self, batch: int) -> Loop:
         if batch not in self._loops:
-            runner, requests = self._require_runner(), self._requests(batch)
+            runner, requests = self._require_runner(), rotate(self._items, batch)
             self._loops[batch] = Loop(runner, requests, self._clock, self._cpu_clock)
         return self._loops[batch]
-
-    def _requests(self, batch: int) -> list[Feeds]:
-        """Return one request per item: that item and the ones that follow it, around the end."""
-        items, count = self._items, len(self._items)
-        return [
-            concatenate([items[(first + offset) % count] for offset in range(batch)])
-            for first in range(count)
-        ]
 
     def _require_runner(self) -> Runner:
         if self._runner is None:
@@ -257,27 +250,11 @@ class Worker:
         return self._runner
 
 
-def _load_items(path: Path, names: list[str]) -> list[Feeds]:
-    """Return the samples one by one, each as a batch of one; the file's arrays are numbered."""
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[str(place)] for place, name in enumerate(names)}
-    count = len(next(iter(arrays.values())))
-    return [
-        {name: array[place : place + 1] for name, array in arrays.items()} for place in range(count)
-    ]
-
-
 def _silence_collector() -> None:
     """Put the garbage collector out of the way for good."""
     gc.collect()
     gc.freeze()
     gc.disable()
-
-
-def _imported_packages() -> list[str]:
-    """Return the top-level packages in this process that are not Python's own."""
-    packages = {name.partition(".")[0] for name in sys.modules}
-    return sorted(packages - set(sys.stdlib_module_names))
 
 
 def serve(worker: Worker, commands: IO[str], replies: IO[str]) -> None:
