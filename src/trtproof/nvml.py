@@ -83,6 +83,7 @@ def ask_optional(call: Callable[..., Any] | None, *arguments: Any) -> Any:
         pynvml.NVMLError_FunctionNotFound,
         pynvml.NVMLError_NoPermission,
         pynvml.NVMLError_InvalidArgument,
+        pynvml.NVMLLibraryMismatchError,  # a driver older than the call
     )
     try:
         return call(*arguments)

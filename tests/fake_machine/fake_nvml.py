@@ -46,7 +46,7 @@ class FakeGpu:
     memory_of: dict[int, int] = field(default_factory=dict)
     refuses: set[str] = field(default_factory=set)
     missing_fields: set[int] = field(default_factory=set)
-    broken: dict[str, int] = field(default_factory=dict)
+    broken: dict[str, int | type[Exception]] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
     parts: list[FakeGpu] = field(default_factory=list)
     board: FakeGpu | None = None
@@ -247,7 +247,8 @@ class FakeNvml(ModuleType):
         if call in gpu.refuses:
             raise make_error(pynvml.NVML_ERROR_NOT_SUPPORTED)
         if call in gpu.broken:
-            raise make_error(gpu.broken[call])
+            fault = gpu.broken[call]
+            raise make_error(fault) if isinstance(fault, int) else fault(call)
 
 
 def make_error(number: int) -> Exception:

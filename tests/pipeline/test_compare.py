@@ -35,7 +35,8 @@ def steady_profile() -> str:
         assert old in text, f"conf/benchmark/smoke.yaml has no {old!r}"
         text = text.replace(old, new)
     head, _, _ = text.partition("throughput:")
-    return f"{head}throughput: null\nsustained: null\ncold: null\n"
+    absent = ("throughput", "sustained", "cold", "energy")
+    return head + "".join(f"{name}: null\n" for name in absent) + "memory_ledger: false\n"
 
 
 @pytest.fixture(scope="module")

@@ -149,6 +149,13 @@ def test_one_thing_that_a_gpu_does_not_tell_takes_nothing_else_away(call: str) -
     assert len(less) >= len(whole) - 2
 
 
+def test_a_driver_older_than_a_call_does_not_tell() -> None:
+    old = make_gpu(broken={"nvmlDeviceGetComputeRunningProcesses": pynvml.NVMLLibraryMismatchError})
+    found = Bench(old).span(1.0)
+    assert found.sm_mhz == 1980
+    assert (found.others_count, found.others_share) == (None, None)
+
+
 def test_a_gpu_that_fails_while_it_is_polled_is_an_error_at_the_next_reading(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -234,8 +241,9 @@ def test_without_shares_by_process_one_that_holds_a_context_may_use_all() -> Non
     assert tenants.look(frozenset({7, STRANGER}), None) == Tenancy(1, 1.0)
 
 
-def test_without_any_word_on_processes_nothing_is_known_of_others() -> None:
-    assert Tenants(None, frozenset).look(None, None) == Tenancy(None, None)
+@pytest.mark.parametrize("utilisation", [None, {}, {STRANGER: 1.0}])
+def test_without_a_list_of_processes_nothing_is_known_of_others(utilisation: Any) -> None:
+    assert Tenants(None, frozenset).look(None, utilisation) == Tenancy(None, None)
 
 
 def test_children_of_children_are_ours() -> None:

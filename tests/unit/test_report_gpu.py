@@ -8,9 +8,13 @@ import pytest
 from tests.report_inputs import Inputs, build, load
 
 from trtproof import artifacts
+from trtproof.compare.paired import check_changes
+from trtproof.compare.result import TimeChange
+from trtproof.measure.disturbed import Selection
 from trtproof.measure.ratios import Ratio
 from trtproof.measure.verdict import Verdict, Word
 from trtproof.report.clock_check import check_verdict
+from trtproof.report.comparisons import Judge
 from trtproof.report.figures import HEADLINE, NotMeasured
 from trtproof.report.gpu_findings import GpuState, read_state
 from trtproof.report.gpu_quiet import gpu_rows
@@ -217,7 +221,7 @@ def test_a_difference_that_only_clocks_make_is_inconclusive():
     assert found.word is Word.INCONCLUSIVE
     assert (
         found.reason
-        == "its clock was 5 % higher than the reference's: FASTER in time, SAME in cycles"
+        == "its clock was 5 % higher than the other side's: FASTER in time, SAME in cycles"
     )
     assert found.shown.value == 1.05  # the figure itself is what was measured
 
@@ -237,6 +241,16 @@ def test_equal_clocks_and_open_verdicts_are_left_alone():
     assert check_verdict(same, 1900.0, 1915.0, 0.02) is same
     unknown = verdict(1.0, Word.INCONCLUSIVE)
     assert check_verdict(unknown, 1900.0, 1000.0, 0.02) is unknown
+
+
+def test_two_revisions_are_compared_in_cycles_as_well():
+    judge = Judge("gpu", "full", Selection((0,), {}, mostly_disturbed=False), {HEADLINE: 0.02})
+    change = TimeChange("a", 1, HEADLINE, "wall median", verdict(1.05, Word.FASTER),
+                        decides=True, before_ms=1.0, after_ms=0.95)  # fmt: skip
+    (explained,) = check_changes([change], [1900.0, 1995.0], judge)
+    assert explained.verdict.word is Word.INCONCLUSIVE
+    assert check_changes([change], [1900.0, 1900.0], judge) == [change]
+    assert check_changes([change], [None, 1900.0], judge) == [change]  # not told
 
 
 def test_clocks_of_a_session_reach_its_verdicts():

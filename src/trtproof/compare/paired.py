@@ -34,8 +34,10 @@ from trtproof.measure.schedule import name_contenders
 from trtproof.measure.session import run_sessions
 from trtproof.progress import note
 from trtproof.report.carried_noise import carry_noise
+from trtproof.report.clock_check import check_verdict
 from trtproof.report.comparisons import Device, Judge
 from trtproof.report.figures import NotMeasured, Timing, time_contender
+from trtproof.report.gpu_findings import mean_clocks
 from trtproof.tensor import Feeds
 
 if TYPE_CHECKING:
@@ -178,7 +180,11 @@ def _judge_pair(
             name: figure.minimum_effect for name, figure in setting.config.figures.items()
         },
     )
-    return list_changes(judge, pair.variant, before, after, carry_noise(before, first, second))
+    found = list_changes(judge, pair.variant, before, after, carry_noise(before, first, second))
+    if isinstance(found, NotMeasured):
+        return found
+    clocks = mean_clocks(session.record.block_notes, session.selection.left_out)
+    return check_changes(found, [clocks.get((name, batch)) for name in names], judge)
 
 
 def list_changes(
@@ -200,6 +206,24 @@ def list_changes(
             after_ms=_centre(after.values_ms[key], judge.selection),
         )
         for key, one in found.items()
+    ]
+
+
+def check_changes(
+    changes: Sequence[TimeChange], clocks_mhz: Sequence[float | None], judge: Judge
+) -> list[TimeChange]:
+    """Return the changes, those that only the clocks of the two sides explain as INCONCLUSIVE."""
+    before, after = clocks_mhz
+    if not before or not after:
+        return list(changes)
+    return [
+        replace(
+            change,
+            verdict=check_verdict(
+                change.verdict, before, after, judge.minimum_effects[change.figure]
+            ),
+        )
+        for change in changes
     ]
 
 

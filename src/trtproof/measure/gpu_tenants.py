@@ -50,13 +50,13 @@ class Tenants:
             running: processes with a context now; None where the driver does not list them.
             utilisation: share by process since the last look; None where it is not told.
         """
+        if running is None:
+            return Tenancy(None, None)
         if running != self._last:
-            self._know_ours(running or frozenset())
+            self._know_ours(running)
             self._last = running
         self._splits |= bool(utilisation)
-        known, surplus = self._find_others(running or frozenset())
-        if running is None and utilisation is None:
-            return Tenancy(None, None)
+        known, surplus = self._find_others(running)
         count = len(known) + surplus
         if not self._splits or utilisation is None:
             return Tenancy(count, float(count > 0))

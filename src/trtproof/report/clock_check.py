@@ -65,7 +65,7 @@ def check_verdict(
     told = f"its clock was {abs(100 * difference):.2g} % {'higher' if difference > 0 else 'lower'}"
     if word is verdict.word:
         return replace(verdict, reason=f"{verdict.reason}; {told}, and in cycles it is {word} too")
-    reason = f"{told} than the reference's: {verdict.word} in time, {word} in cycles"
+    reason = f"{told} than the other side's: {verdict.word} in time, {word} in cycles"
     return replace(verdict, word=Word.INCONCLUSIVE, reason=reason)
 
 

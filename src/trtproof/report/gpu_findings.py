@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final
@@ -99,14 +99,19 @@ def load_gpu(sources: Sources) -> GpuFindings:
 def read_state(record: Note) -> GpuState:
     """Return the GPU's state in every round; empty for a run on a CPU."""
     rounds = [entry["gpu"] for entry in record.get("rounds", ()) if entry.get("gpu")]
-    gone = set(record.get("disturbed", {}).get("left_out", ()))
+    clocks = mean_clocks(record.get("blocks", ()), record.get("disturbed", {}).get("left_out", ()))
+    return GpuState(facts=record.get("gpu") or {}, rounds=rounds, clocks_mhz=clocks)
+
+
+def mean_clocks(blocks: Iterable[Note], left_out: Iterable[int]) -> dict[tuple[str, int], float]:
+    """Return the mean clock in MHz by contender and batch size, over the rounds that count."""
+    gone = set(left_out)
     clocks: dict[tuple[str, int], list[float]] = {}
-    for block in record.get("blocks", ()):
+    for block in blocks:
         mhz = (block.get("gpu") or {}).get("sm_mhz")
         if mhz is not None and block["round"] not in gone:
             clocks.setdefault((block["contender"], block["batch"]), []).append(float(mhz))
-    means = {key: sum(values) / len(values) for key, values in clocks.items()}
-    return GpuState(facts=record.get("gpu") or {}, rounds=rounds, clocks_mhz=means)
+    return {key: sum(values) / len(values) for key, values in clocks.items()}
 
 
 def _read_energy(notes: Sequence[Note]) -> Mapping[str, Sequence[Energy]] | NotMeasured:
