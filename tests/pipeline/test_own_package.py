@@ -69,7 +69,7 @@ def test_try_shows_each_part_and_writes_nothing(project: Project) -> None:
     for text in (
         "Tagger, ",
         "ids  int64 [batch, sequence]  batch 1..8..16, sequence 4..8..16",
-        "mask  uint8 [batch, sequence]",
+        "mask  uint8 [batch, sequence]  batch 1..8..16, sequence 4..8..16  (own.model:inputs)",
         "40 samples; the first: ids [",
         "logits  float32 [batch, ",
         "error_ratio ",
