@@ -16,7 +16,8 @@ from trtproof.data.base import Batch
 from trtproof.errors import AdapterError, ImportPathError
 from trtproof.scoring import load_scorer
 from trtproof.scoring.base import is_lower_better
-from trtproof.scoring.drops import Levels, Method, Paired, measure_drops
+from trtproof.scoring.drops import Levels, Method, measure_drops
+from trtproof.scoring.rescoring import Paired
 from trtproof.scoring.values import pack_value, unpack_value
 
 ME = __name__
