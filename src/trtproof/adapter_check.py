@@ -56,13 +56,13 @@ def try_adapter(params: Params, *, with_export: bool = False) -> Iterator[Line]:
     Raises:
         PipelineError: the first fault, with the function and the repair.
     """
+    owner = params.model.inputs if isinstance(params.model.inputs, str) else "conf/model"
     params = resolve_params(params)
     check_settings(params)
     config, specs = params.model, input_specs(params.model)
     module = SOURCES.load(config.source).make_module(config)
     model = _function(module, config)
     yield Line("model", _model_owner(config), _describe_model(module, config))
-    owner = "conf/model" if not isinstance(params.model.inputs, str) else params.model.inputs
     yield from (Line("input", owner, _describe_input(spec, config)) for spec in specs)
     splits = {split: _try_split(params, split, specs) for split in SPLITS}
     for split, (dataset, samples) in splits.items():
