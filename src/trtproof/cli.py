@@ -46,15 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="write nothing; exit with 1 if params.yaml is stale"
     )
     compose.set_defaults(command=_compose)
-    why = commands.add_parser(
-        "why",
-        help="say what `dvc repro` will run, and because of which change",
-        description="Run the probe, then say per stage what `dvc repro` will do and why.",
-    )
-    why.add_argument(
-        "--check", action="store_true", help="exit with 1 if anything but the probe would run"
-    )
-    why.set_defaults(command=_why)
+    _add_why(commands)
     add_project_commands(commands)
     add_try(commands)
     _add_host_commands(commands)
@@ -74,6 +66,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_sensitivity(commands)
     _add_compare(commands)
     return parser
+
+
+def _add_why(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    why = commands.add_parser(
+        "why",
+        help="say what `dvc repro` will run, and because of which change",
+        description="Run the probe, then say per stage what `dvc repro` will do and why.",
+    )
+    why.add_argument(
+        "--check", action="store_true", help="exit with 1 if anything but the probe would run"
+    )
+    why.set_defaults(command=_why)
 
 
 def _add_host_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
