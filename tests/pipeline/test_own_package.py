@@ -12,6 +12,8 @@ from tests.pipeline.project import REPOSITORY, Project, make_project
 
 VARIANTS = {"torch-fp32", "onnxruntime-fp32", "onnxruntime-int8_cpu"}
 RECIPES = {"fp32", "int8_cpu"}
+PATIENCE_S = 900
+"""For a whole run on a machine that others use too."""
 
 
 def at(stage: str, items: set[str]) -> set[str]:
@@ -81,8 +83,9 @@ def test_texts_of_any_length_reach_the_report_and_an_edit_re_runs_what_depends_o
     project: Project,
 ) -> None:
     project.compose()
-    outcome = project.repro()
+    outcome = project.command("dvc", "repro", timeout=PATIENCE_S)
     assert outcome.code == 0, outcome.output
+    assert "the calibration set differs" not in outcome.output
     scores = project.json("artifacts/evaluate/onnxruntime-fp32/scores.json")
     assert scores["samples_count"] == 40
     assert 0 < scores["scores"]["own.scorer:LetterErrors"]["error_ratio"] < 1
@@ -93,7 +96,7 @@ def test_texts_of_any_length_reach_the_report_and_an_edit_re_runs_what_depends_o
     assert "error_ratio" in str(metrics)
 
     project.edit("own/scorer.py", "sum(letters) / len", "2 * sum(letters) / len")
-    outcome = project.repro()
+    outcome = project.command("dvc", "repro", timeout=PATIENCE_S)
     assert outcome.code == 0, outcome.output
     scored = at("audit", RECIPES) | at("evaluate", VARIANTS)
     assert outcome.ran == {"probe", "report"} | scored, outcome.output

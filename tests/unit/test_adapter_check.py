@@ -21,6 +21,7 @@ from trtproof.registry import load_object
 ME = __name__
 REPOSITORY = Path(__file__).parents[2]
 CALLS = itertools.count()
+POINTS = {"dtype": "float32", "shape": ["batch", "length", 2]}
 
 
 class Net(nn.Module):
@@ -180,6 +181,10 @@ def test_an_export_is_compared_with_the_model_at_every_bound() -> None:
         (
             {"model": {"options": {"width": 3}}},
             "model.options: .*:Net does not take them .*'width'",
+        ),
+        (
+            {"model": {"inputs": {"mask": POINTS, "x": POINTS}}},
+            r":Net: forward\(\) takes x, mask, `model.inputs` lists mask, x; list them in",
         ),
         ({"model": {"outputs": ["logits"]}}, ":Net: the model returns no 'logits'"),
         ({"model": {"options": {"fault": "nan"}}}, ":Net: output 'scores': the model gives .* NaN"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trtproof.errors import ConfigError, ModelError
+from trtproof.errors import AdapterError, ConfigError, ModelError
 from trtproof.models.outputs import name_outputs
 from trtproof.models.weights import load_weights
 from trtproof.own_code import calling
@@ -31,7 +31,8 @@ class FactorySource:
         user's module returns them in (trtproof.models.outputs).
 
         Raises:
-            AdapterError: the factory fails; later, the module returns other outputs.
+            AdapterError: the factory fails, or its module takes the inputs in another order; later,
+                the module returns other outputs.
             ConfigError: no factory, or options that it does not take.
             ImportPathError: the factory cannot be imported.
             InputError, ModelError: wrong weights, or the factory returned no module.
@@ -47,6 +48,7 @@ class FactorySource:
         with calling(config.factory):
             module = make_seeded(factory, config.options)
         _require_module(module, config.factory)
+        _require_order(module, config.factory, list(config.inputs))
         if config.weights is not None:
             load_weights(module, Path(config.weights))
         return name_outputs(as_reference(module), config.outputs, config.factory)
@@ -81,6 +83,24 @@ def _require_options(factory: Any, config: ModelConfig) -> None:
             problem=f"{config.factory} does not take them ({error})",
             repair="correct them in conf/model/",
         ) from None
+
+
+def _require_order(module: nn.Module, factory: str, inputs: list[str]) -> None:
+    """Refuse inputs that bear the names of `forward`'s parameters in another order.
+
+    Inputs are passed by position: two of one type would be swapped unnoticed.
+    """
+    import torch
+
+    if isinstance(module, torch.jit.ScriptModule):  # it states no parameters
+        return
+    taken = [name for name in inspect.signature(module.forward).parameters if name in inputs]
+    if len(taken) == len(inputs) and taken != inputs:
+        raise AdapterError(
+            function=factory,
+            problem=f"forward() takes {', '.join(taken)}, `model.inputs` lists {', '.join(inputs)}",
+            repair="list them in forward()'s order",
+        )
 
 
 def _require_module(module: Any, factory: str) -> None:
