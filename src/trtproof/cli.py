@@ -37,7 +37,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"trtproof {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_settings_commands(commands)
+    compose = commands.add_parser(
+        "compose",
+        help="write params.yaml from conf/",
+        description="Compose conf/, check that the settings fit together, write params.yaml.",
+    )
+    compose.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if params.yaml is stale"
+    )
+    compose.set_defaults(command=_compose)
+    _add_why(commands)
     add_project_commands(commands)
     add_try(commands)
     _add_host_commands(commands)
@@ -59,19 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_settings_commands(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
-    """Add what is about the settings, and what they make `dvc repro` do."""
-    compose = commands.add_parser(
-        "compose",
-        help="write params.yaml from conf/",
-        description="Compose conf/, check that the settings fit together, write params.yaml.",
-    )
-    compose.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 if params.yaml is stale"
-    )
-    compose.set_defaults(command=_compose)
+def _add_why(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     why = commands.add_parser(
         "why",
         help="say what `dvc repro` will run, and because of which change",
