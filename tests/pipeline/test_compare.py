@@ -35,7 +35,7 @@ def steady_profile() -> str:
         assert old in text, f"conf/benchmark/smoke.yaml has no {old!r}"
         text = text.replace(old, new)
     head, _, _ = text.partition("throughput:")
-    absent = ("throughput", "sustained", "cold", "energy")
+    absent = ("throughput", "sustained", "cold", "device", "energy", "trtexec")
     return head + "".join(f"{name}: null\n" for name in absent) + "memory_ledger: false\n"
 
 

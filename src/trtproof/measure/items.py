@@ -1,4 +1,4 @@
-"""The samples that requests rotate over, as a worker holds them."""
+"""The samples that requests rotate over, in a worker. Workers import this module: numpy only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from trtproof.tensor import Feeds, concatenate
 
 
-def load_items(path: Path, names: list[str]) -> list[Feeds]:
+def load_items(path: Path, names: Sequence[str]) -> list[Feeds]:
     """Return the samples one by one, each as a batch of one; the file's arrays are numbered."""
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[str(place)] for place, name in enumerate(names)}
@@ -20,7 +20,7 @@ def load_items(path: Path, names: list[str]) -> list[Feeds]:
     ]
 
 
-def rotate(items: Sequence[Feeds], batch: int) -> list[Feeds]:
+def make_requests(items: Sequence[Feeds], batch: int) -> list[Feeds]:
     """Return one request per item: that item and the ones that follow it, around the end."""
     count = len(items)
     return [

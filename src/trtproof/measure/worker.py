@@ -29,11 +29,11 @@ from trtproof.cores import usable_cores
 from trtproof.errors import PipelineError
 from trtproof.measure.clock import Clock, MonotonicClock, ProcessCpuClock, ThreadCpuClock
 from trtproof.measure.imports import ImportTimer, imported_packages
-from trtproof.measure.items import load_items, rotate
+from trtproof.measure.items import load_items, make_requests
 from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule
 from trtproof.measure.marked import run_launches, run_parts
 from trtproof.measure.memory import peak_rss_bytes
-from trtproof.measure.streams import StreamRule, run_streams
+from trtproof.measure.streams import SLOT, StreamRule, run_streams
 from trtproof.measure.trtexec_loop import ProtocolLoop, ProtocolRule
 from trtproof.registry import extend_path, load_object
 from trtproof.stage import die_with_parent
@@ -127,7 +127,7 @@ class Worker:
 
     def run_protocol(self, *, batch: int, rule: Mapping[str, Any], out: str) -> dict[str, Any]:
         """Time queries as trtexec does and write their rows; `facts` are told as in `warm_up`."""
-        runner, requests = self._require_runner(), rotate(self._items, batch)
+        runner, requests = self._require_runner(), make_requests(self._items, batch)
         _silence_collector()
         done = ProtocolLoop(runner, requests, self._clock, ProtocolRule(**rule)).run()
         np.save(out, done.rows, allow_pickle=False)
@@ -140,11 +140,14 @@ class Worker:
     def run_streams(
         self, *, batch: int, streams: int, rule: Mapping[str, Any], out: str
     ) -> dict[str, Any]:
-        """Keep so many streams busy for a window and write the rows of each: `<stream>`."""
+        """Keep so many streams busy for a window, and write what each did.
+
+        Its rows as `<stream>`, the outputs of its last request as `<stream>.<output>`.
+        """
         self._require_runner()
         while len(self._streams) < streams:
             self._streams.append(self._add_runner(len(self._streams)))
-        requests = rotate(self._items, batch)
+        requests = make_requests(self._items, batch)
         _silence_collector()
         window = run_streams(
             self._streams[:streams],
@@ -154,6 +157,9 @@ class Worker:
             cpu_clock=ProcessCpuClock(),
         )
         arrays = {str(place): rows for place, rows in enumerate(window.rows)}
+        for place, runner in enumerate(self._streams[:streams]):
+            last = runner.read(SLOT).values()
+            arrays |= {f"{place}.{output}": value for output, value in enumerate(last)}
         with Path(out).open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         return {
@@ -165,7 +171,7 @@ class Worker:
 
     def answer_first(self, *, batch: int) -> dict[str, Any]:
         """Answer one request, the first of this process."""
-        runner, requests = self._require_runner(), rotate(self._items, batch)
+        runner, requests = self._require_runner(), make_requests(self._items, batch)
         started = self._clock.now_ns()
         run_once(runner, requests[0])
         ended = self._clock.now_ns()
@@ -176,7 +182,7 @@ class Worker:
         runner = self._require_runner()
         arrays: Feeds = {}
         names: list[str] = []
-        for index, feeds in enumerate(rotate(self._items, batch)):
+        for index, feeds in enumerate(make_requests(self._items, batch)):
             outputs = run_once(runner, feeds)
             names = list(outputs)
             arrays |= {f"{index}.{place}": value for place, value in enumerate(outputs.values())}
@@ -239,7 +245,7 @@ class Worker:
 
     def _loop(self, batch: int) -> Loop:
         if batch not in self._loops:
-            runner, requests = self._require_runner(), rotate(self._items, batch)
+            runner, requests = self._require_runner(), make_requests(self._items, batch)
             self._loops[batch] = Loop(runner, requests, self._clock, self._cpu_clock)
         return self._loops[batch]
 

@@ -11,6 +11,7 @@ from trtproof.report.cells import Cell, Column, Facts, Table, absent_cell, forma
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, VariantFindings
 from trtproof.report.metrics import load_key
+from trtproof.report.relative import rate_of
 from trtproof.report.scenarios import PHASES, Load, Sustained
 
 PHASE_TITLES: Final = {
@@ -86,10 +87,10 @@ def _again_rows(name: Cell, loads: Sequence[Load], streams: Sequence[int]) -> li
 
 
 def _load_detail(load: Load) -> str:
-    """Return the range over windows, the tail, busy processors, and what did not count."""
-    low, high = (format_number(end) for end in (min(load.rates_ips), max(load.rates_ips)))
+    """Return the interval over windows, the tail, busy processors, and what did not count."""
+    shown = rate_of(load).shown
     tail = next((name for name in ("p99", "p95", "p90") if name in load.latencies_ms), "p50")
-    parts = [f"{low} to {high}"]
+    parts = [f"95 % {' to '.join(map(format_number, shown))}" if shown else "a single window"]
     if tail in load.latencies_ms:
         parts.append(f"{tail.upper()} {format_number(load.latencies_ms[tail], 'ms')}")
     parts.append(f"{load.cores:.1f} cores")
@@ -113,8 +114,9 @@ def _count(value: int) -> Cell:
 
 def _load_notes() -> list[str]:
     small = (
-        "Closed loop: every stream has one request in flight at all times. Small print: the lowest "
-        "and the highest window, latency with the wait for other streams, processors kept busy."
+        "Closed loop: every stream has one request in flight at all times. Small print: the 95 % "
+        "interval over windows (Student's t), latency with the wait for other streams, processors "
+        "kept busy."
     )
     overlap = (
         "With more than one stream the requests overlap, so that a latency is not what one request "

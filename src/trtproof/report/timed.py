@@ -78,9 +78,8 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
     batches = () if isinstance(samples, NotMeasured) else measured_batches(samples)
     checks = {name: check_answers(name, answers, made.evaluations[name]) for name in made.records}
     absent = {
-        name: _why_not_timed(name, built, run)
-        or refuse_other_answers(checks[name], answers.tolerance)
-        for name, built in made.records.items()
+        name: _why_not_timed(name, built, run) or refuse_other_answers(check, answers.tolerance)
+        for (name, built), check in zip(made.records.items(), checks.values(), strict=True)
     }
     timings = {name: _time_variant(name, why, samples, batches) for name, why in absent.items()}
     again = _time_variant(f"{reference}{AGAIN}", absent[reference], samples, batches)
