@@ -13,6 +13,7 @@ from pathlib import Path
 from trtproof import artifacts, data, inputs, stage
 from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.config import VariantConfig, load_section
+from trtproof.device_choice import use_device
 from trtproof.hardware import load_hardware
 from trtproof.measure.answers import ANSWERS_FILE, write_answers
 from trtproof.measure.clock import MonotonicClock
@@ -36,6 +37,7 @@ def main() -> None:
     extend_path(pythonpath)
 
     hardware = load_hardware()
+    use_device(hardware)
     device = identify_device(hardware)
     lineup = line_up(
         variants, reference=reference, hardware=hardware, config=config, pythonpath=pythonpath

@@ -10,6 +10,7 @@ from pathlib import Path
 from trtproof import artifacts, inputs, stage
 from trtproof.backends.plans import BuildRequest, build_plan
 from trtproof.config import BuildConfig, load_section
+from trtproof.device_choice import use_device
 from trtproof.hardware import load_hardware
 from trtproof.progress import note
 from trtproof.sidecar import write_record
@@ -19,6 +20,7 @@ def main(variant: str) -> None:
     """Write artifacts/build/VARIANT/."""
     backend = load_section(str, "variants", variant, "backend")
     hardware = load_hardware()
+    use_device(hardware)
     request = BuildRequest(
         variant=variant,
         backend=backend,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from trtproof import artifacts, stage
 from trtproof.config import EvaluateConfig, RunConfig, load_section
 from trtproof.data import open_split
+from trtproof.device_choice import use_device
 from trtproof.hardware import load_hardware
 from trtproof.registry import extend_path
 from trtproof.scoring import evaluation
@@ -29,7 +30,9 @@ def main(variant: str) -> None:
             described = evaluation.describe_record(record)
             artifacts.write_json(folder / evaluation.SCORES_FILE, described)
             return
-        verify_plan(built, load_hardware().engine.get(record.backend, {}))
+        hardware = load_hardware()
+        use_device(hardware)
+        verify_plan(built, hardware.engine.get(record.backend, {}))
         evaluation.guard_inputs(pythonpath, config.scorers)
         scorers = evaluation.load_scorers(config.scorers)
         dataset = open_split("evaluation")

@@ -137,6 +137,9 @@ class BuildConfig(Section, frozen=True, omit_defaults=True):
     workspace_mib: Positive
     profiles: list[dict[Name, AxisConfig]]
     options: dict[str, Any]
+    device: Literal["any", "cuda"] = "any"
+    """`cuda`: only on a GPU. Where the run is on a CPU, the variant is recorded as not built."""
+
     plan: str | None = None
     """A plan made elsewhere to take instead of building one (TensorRT only)."""
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from trtproof import artifacts
 from trtproof.backends import BACKENDS
-from trtproof.backends.tensorrt.options import read_options
 from trtproof.benchmark_config import BenchmarkConfig
 from trtproof.budget_check import check_budget
+from trtproof.build_check import check_build_options
 from trtproof.config import AxisConfig, Params, RecipeConfig, VariantConfig
 from trtproof.data import FORMATS
 from trtproof.model_check import check_model, check_profile, wrong
@@ -137,8 +137,7 @@ def check_variants(params: Params) -> None:
                 repair="add it to `recipe` in conf/config.yaml (or drop the variant there)",
             )
         check_variant_source(params, key, variant)
-        if variant.backend == "tensorrt":
-            read_options(variant.build.options, key=f"{key}.build.options")
+        check_build_options(key, variant)
         for position, profile in enumerate(variant.build.profiles):
             check_profile(params.model, f"{key}.build.profiles[{position}]", profile)
 

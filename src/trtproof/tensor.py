@@ -33,6 +33,10 @@ class TensorSpec:
         """Return axis index -> axis name."""
         return {index: dim for index, dim in enumerate(self.shape) if isinstance(dim, str)}
 
+    def resolve(self, extents: Mapping[str, int]) -> tuple[int, ...]:
+        """Return the shape with every axis name replaced by its extent."""
+        return tuple(dim if isinstance(dim, int) else int(extents[dim]) for dim in self.shape)
+
 
 @dataclass(frozen=True)
 class Signature:

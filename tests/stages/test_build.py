@@ -73,7 +73,7 @@ def test_a_backend_that_is_not_here_is_recorded_and_the_record_never_varies(
     ("precision", "executor", "said"),
     [
         ("int8", "onnxruntime-unoptimized", "TensorRT's explicit quantisation"),
-        ("fp8_fp16", "onnxruntime-unoptimized", "only emulates on a CPU"),
+        ("fp8_fp16", "onnxruntime-unoptimized", "only emulates"),
         ("bf16", "onnxruntime-emulated", "no bfloat16 kernels"),
         ("fp16", "onnxruntime-unoptimized", "only as written"),
     ],
@@ -99,6 +99,17 @@ def test_what_a_cpu_computes_but_cannot_time_is_made_to_be_evaluated_only(
     assert record.reason.text.startswith("evaluated, not timed: ")
     assert said in record.reason.text
     assert "first is evaluated, not timed: " in capsys.readouterr().err
+
+
+def test_a_variant_for_a_gpu_is_recorded_and_not_built_on_a_cpu(project: EngineProject) -> None:
+    project.variant("first")["build"]["device"] = "cuda"
+    project.variant("first")["build"]["options"] = {"dtype": "float16"}
+    project.write()
+    build.main("first")
+    record = read_record(artifacts.build("first"))
+    assert (record.status, record.plan) == ("unavailable", None)
+    assert record.reason is not None
+    assert record.reason.code == "needs_gpu"
 
 
 def test_a_precision_that_nobody_knows_has_no_plan(project: EngineProject) -> None:

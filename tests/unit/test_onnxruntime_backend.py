@@ -17,6 +17,7 @@ from trtproof.errors import BackendError, BuildFailedError, ConfigError, Missing
 from trtproof.models.base import load_files
 
 CPU = {"device": "cpu", "version": "1"}
+CUDA = {"device": "cuda"}
 
 
 def compile_model(source: Path, out: Path) -> Any:
@@ -169,7 +170,12 @@ def test_what_only_a_gpu_has_is_a_wrong_setting_on_a_cpu(
     ("facts", "precision", "code"),
     [
         ({}, "fp32", "not_installed"),
-        ({"device": "cuda"}, "fp32", "cuda_not_yet"),
+        (CUDA, "fp32", None),
+        (CUDA, "fp16", None),
+        (CUDA, "bf16", None),
+        (CUDA, "int8", None),
+        (CUDA, "int8_cpu", "made_for_cpus"),
+        (CUDA, "int2", "unknown_precision"),
         (CPU, "fp32", None),
         (CPU, "fp16", None),
         (CPU, "int8_cpu", None),
@@ -179,7 +185,7 @@ def test_what_only_a_gpu_has_is_a_wrong_setting_on_a_cpu(
         (CPU, "int2", "unknown_precision"),
     ],
 )
-def test_what_runs_on_a_cpu_is_known(
+def test_what_runs_on_each_device_is_known(
     facts: dict[str, Any], precision: str, code: str | None
 ) -> None:
     reason = BACKEND.unavailable(facts, precision)
@@ -193,3 +199,31 @@ def test_reading_before_staging_is_an_error(tmp_path: Path) -> None:
         runner = engine.runner(0)
     with pytest.raises(BackendError, match="before anything was staged"):
         runner.read(1)
+
+
+def test_a_session_that_would_compute_on_the_cpu_instead_of_the_gpu_is_refused(
+    tmp_path: Path,
+) -> None:
+    import onnxruntime as ort
+
+    from trtproof.backends.onnxruntime_cuda_session import Settings, make_session
+    from trtproof.errors import HardwareError
+
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("this ONNX Runtime has the CUDA provider")
+    model = write_model(tmp_path / "source")
+    options = Settings(tf32=False, nhwc=False, conv_search="DEFAULT").to_options(0, cuda_graph=True)
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(HardwareError, match="would run on CPUExecutionProvider"),
+    ):
+        make_session(tmp_path / "source" / "model.onnx", options)
+    del model
+
+
+def test_an_emulated_graph_is_opened_on_the_cpu_on_every_machine(tmp_path: Path) -> None:
+    write_model(tmp_path / "source")
+    compile_model(tmp_path / "source", tmp_path / "out")
+    options = RunOptions(threads=1, device="cuda", cuda_graph=True)
+    with BACKEND.open(tmp_path / "out", PLAN_FILE, options) as engine:
+        assert engine.facts["provider"] == "CPUExecutionProvider"

@@ -95,7 +95,7 @@ def test_both_origins_stand_in_one_table_with_trtexecs_statistics_and_no_ratio()
     assert ours[1].detail == "transfers included, no CUDA graph, blocking wait"
     assert ours[0].detail.startswith("measured here, batch 1; 100 queries, 2000.0 /s")
     assert "GPU compute time is unstable" in ours[0].detail
-    assert "disturbed: other programs" in ours[0].detail
+    assert "disturbed: other processes" in ours[0].detail
     theirs = rows["their-10", "trtexec10", "GPU compute time"]
     assert theirs[0].detail.startswith("imported; 10 queries, ")
     assert [cell.text for cell in theirs[3:5]] == ["5.5000 ms", "5.5000 ms"]

@@ -119,14 +119,15 @@ def test_the_settings_that_rebuild_the_module_are_stored(tmp_path: Path) -> None
     write_export(tmp_path / "source")
     compile_model(tmp_path / "source", tmp_path / "out")
     stored = json.loads((tmp_path / "out" / MODEL_FILE).read_text(encoding="utf-8"))
-    assert stored == {"schema": 1, "model": MODEL_CONFIG, "tf32": False}
+    assert stored == {"schema": 1, "model": MODEL_CONFIG, "tf32": False, "gpu": {}}
 
 
 @pytest.mark.parametrize(
     ("facts", "precision", "code"),
     [
         ({}, "fp32", "not_installed"),
-        ({"device": "cuda"}, "fp32", "cuda_not_yet"),
+        ({"device": "cuda"}, "fp32", None),
+        ({"device": "cuda"}, "fp16", "reference_only"),
         ({"device": "cpu"}, "fp32", None),
         ({"device": "cpu"}, "fp16", "reference_only"),
     ],

@@ -61,6 +61,8 @@ class CompileRecord:
     layers: Sequence[Mapping[str, Any]] = ()
     log: str = ""
     untimed: Reason | None = None
+    precision: str | None = None
+    """What the plan computes in, where a build option and not the model says it."""
 
 
 @dataclass(frozen=True)

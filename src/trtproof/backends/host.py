@@ -20,8 +20,8 @@ from trtproof.tensor import Feeds, Signature
 
 SIGNATURE_FILE: Final = "signature.json"
 SLOTS: Final = 2
-_GPU_ONLY: Final = {
-    "cuda_graph": "a CPU has no CUDA graphs",
+_GPU_ONLY: Final = {"cuda_graph": "a CPU has no CUDA graphs"}
+_TENSORRT_ONLY: Final = {
     "context_memory": "only backend tensorrt has execution contexts",
     "weight_streaming_mib": "only backend tensorrt streams weights",
 }
@@ -151,14 +151,15 @@ def refuse_options(backend: str, options: Mapping[str, Any]) -> None:
         )
 
 
-def refuse_gpu_options(options: RunOptions) -> None:
-    """Refuse what only a GPU has: a setting must not be ignored.
+def refuse_other_options(options: RunOptions) -> None:
+    """Refuse what only TensorRT has, and on a CPU what only a GPU has: nothing is ignored.
 
     Raises:
         ConfigError: one is set.
     """
     neutral = RunOptions(threads=options.threads)
-    for key, problem in _GPU_ONLY.items():
+    refused = _TENSORRT_ONLY | (_GPU_ONLY if options.device == "cpu" else {})
+    for key, problem in refused.items():
         if getattr(options, key) != getattr(neutral, key):
             wanted = json.dumps(getattr(neutral, key))
             raise ConfigError(

@@ -19,12 +19,13 @@ from trtproof.backends.base import BuildSpec, CompileRecord, Engine, Facts, RunO
 from trtproof.backends.host import (
     import_library,
     load_signature,
-    refuse_gpu_options,
     refuse_options,
+    refuse_other_options,
 )
 from trtproof.backends.layers import read_layers
 from trtproof.backends.onnxruntime_library import (
     CPU_PROVIDER,
+    SETTINGS_FILE,
     Device,
     errors_as_backend_error,
     find_providers,
@@ -33,7 +34,13 @@ from trtproof.backends.onnxruntime_library import (
     require_provider,
 )
 from trtproof.backends.onnxruntime_runner import OnnxRuntimeRunner
-from trtproof.backends.reasons import ONNXRUNTIME_CPU_PRECISIONS, missing_backend, not_timed
+from trtproof.backends.reasons import (
+    ONNXRUNTIME_CPU_PRECISIONS,
+    ONNXRUNTIME_CUDA_PRECISIONS,
+    made_for_cpus,
+    missing_library,
+    not_timed,
+)
 from trtproof.errors import BackendError, BuildFailedError, MissingFileError
 from trtproof.reason import Reason
 from trtproof.tensor import Array, Feeds, Signature
@@ -132,11 +139,15 @@ class OnnxRuntimeBackend:
 
     def unavailable(self, facts: Facts, precision: str) -> Reason | None:
         """Return why this precision cannot be computed with ONNX Runtime here."""
-        missing = missing_backend(
+        missing = missing_library(
             facts, title="ONNX Runtime", install="pip install 'trtproof[cpu]'"
         )
-        if missing is not None or precision in ONNXRUNTIME_CPU_PRECISIONS:
+        if missing is not None:
             return missing
+        if facts.get("device") == "cuda" and precision == "int8_cpu":
+            return made_for_cpus(precision)
+        if precision in ONNXRUNTIME_CPU_PRECISIONS:
+            return None
         return Reason(
             code="unknown_precision",
             text=f"nothing is known of {precision} on ONNX Runtime's CPU provider",
@@ -144,15 +155,20 @@ class OnnxRuntimeBackend:
         )
 
     def compile(self, model: ModelFiles, spec: BuildSpec, out: Path) -> CompileRecord:
-        """Write the model optimised for this CPU as engine.onnx.
+        """Write the model optimised for this CPU, or as the CUDA provider takes it.
 
-        A graph that is not computed truthfully so is written as it is, and is not timed.
+        A graph that is not computed truthfully so is written as it is, for the CPU, and is not
+        timed.
 
         Raises:
             BuildFailedError: ONNX Runtime cannot run the graph.
             BackendError: out of memory.
             ConfigError: an unknown build option is set.
         """
+        if _runs_on_gpu(spec):
+            from trtproof.backends.onnxruntime_cuda import compile_plan
+
+            return compile_plan(model, spec, out)
         refuse_options(self.name, spec.options)
         if spec.executor != OPTIMIZED:
             return _compile_as_written(model, spec, out / PLAN_FILE)
@@ -183,13 +199,19 @@ class OnnxRuntimeBackend:
 
     @contextmanager
     def open(self, folder: Path, plan: str, options: RunOptions) -> Iterator[Engine]:
-        """Load the optimised graph as it is.
+        """Load the optimised graph as it is, on the device that it was written for.
 
         Raises:
             BackendError: the library refuses the plan.
-            ConfigError: something is set that only a GPU has.
+            ConfigError: something is set that only a GPU, or only TensorRT, has.
         """
-        refuse_gpu_options(options)
+        refuse_other_options(options)
+        if (folder / SETTINGS_FILE).exists():
+            from trtproof.backends.onnxruntime_cuda_runner import open_engine
+
+            with open_engine(folder, plan, options) as engine:
+                yield engine
+            return
         signature = load_signature(folder)
         session_options = _session_options(threads=options.threads, optimized=False)
         with errors_as_backend_error(f"opening {folder / plan}"):
@@ -207,6 +229,13 @@ class OnnxRuntimeBackend:
 
 
 BACKEND = OnnxRuntimeBackend()
+
+
+def _runs_on_gpu(spec: BuildSpec) -> bool:
+    """Say whether the CUDA provider computes the graph in what its precision says."""
+    if spec.facts.get("device") != "cuda" or spec.precision not in ONNXRUNTIME_CUDA_PRECISIONS:
+        return False
+    return spec.executor == OPTIMIZED or spec.precision == "bf16"
 
 
 def _compile_as_written(model: ModelFiles, spec: BuildSpec, plan: Path) -> CompileRecord:

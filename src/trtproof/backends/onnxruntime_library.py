@@ -17,6 +17,8 @@ Device = Literal["cpu", "cuda"]
 
 CPU_PROVIDER: Final = "CPUExecutionProvider"
 CUDA_PROVIDER: Final = "CUDAExecutionProvider"
+SETTINGS_FILE: Final = "session.json"
+"""The CUDA provider's settings, beside a plan that it runs; no other plan has one."""
 PROVIDERS: Final[dict[Device, str]] = {"cpu": CPU_PROVIDER, "cuda": CUDA_PROVIDER}
 
 CUDA_OPTIONS: Final = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}

@@ -16,6 +16,7 @@ from trtproof import artifacts
 from trtproof.backends import BACKENDS
 from trtproof.backends.base import Backend, BuildSpec, CompileRecord
 from trtproof.backends.host import SIGNATURE_FILE
+from trtproof.backends.reasons import needs_gpu
 from trtproof.config import BuildConfig
 from trtproof.errors import BackendError, BuildFailedError, MissingFileError, PlanCorruptError
 from trtproof.models.base import load_files
@@ -84,6 +85,7 @@ def build_plan(request: BuildRequest, out: Path) -> EngineRecord:
         record,
         status="evaluated_only" if compiled.untimed else "built",
         reason=compiled.untimed,
+        precision=compiled.precision or record.precision,
         plan=compiled.plan,
         files=artifacts.sha256_folder(out),
         details=dict(compiled.facts),
@@ -115,8 +117,14 @@ def _blank_record(request: BuildRequest, backend: Backend) -> EngineRecord:
         facts=request.facts,
         key=request.key,
         settings=msgspec.to_builtins(request.settings),
-        reason=backend.unavailable(request.facts, precision),
+        reason=backend.unavailable(request.facts, precision) or _refuse_device(request),
     )
+
+
+def _refuse_device(request: BuildRequest) -> Reason | None:
+    """Return why a variant for a GPU is not built here, or None."""
+    on_cpu = request.facts.get("device") == "cpu"
+    return needs_gpu() if on_cpu and request.settings.device == "cuda" else None
 
 
 def read_precision(source: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -23,10 +24,10 @@ from trtproof.backends.host import (
     SLOTS,
     HostRunner,
     load_signature,
-    refuse_gpu_options,
     refuse_options,
+    refuse_other_options,
 )
-from trtproof.backends.reasons import missing_backend
+from trtproof.backends.reasons import missing_library
 from trtproof.errors import BackendError, BuildFailedError, ModelError
 from trtproof.models import SOURCES
 from trtproof.models.weights import load_strictly, read_state
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 PLAN_FILE: Final = "engine.safetensors"
 MODEL_FILE: Final = "model.json"
+PRECISIONS: Final = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+"""What a dtype of the module is called as a precision."""
 
 
 class TorchRunner(HostRunner):
@@ -111,7 +114,7 @@ class TorchBackend:
 
     def unavailable(self, facts: Facts, precision: str) -> Reason | None:
         """Return why the reference cannot be measured here."""
-        missing = missing_backend(facts, title="PyTorch", install="pip install trtproof")
+        missing = missing_library(facts, title="PyTorch", install="pip install trtproof")
         if missing is not None or precision == "fp32":
             return missing
         return Reason(
@@ -127,28 +130,30 @@ class TorchBackend:
             BuildFailedError: the source has no PyTorch module, or the weights do not fit it.
             ConfigError: an unknown build option is set.
         """
-        refuse_options(self.name, spec.options)
+        settings = _read_gpu_settings(spec)
         if model.weights is None:
             raise _no_reference(f"{model.folder} holds no weights of a PyTorch model")
         shutil.copyfile(model.weights, out / PLAN_FILE)
-        settings = dict(spec.model_config)
-        stored = {"schema": 1, "model": settings, "tf32": spec.tf32}
+        config = dict(spec.model_config)
+        stored = {"schema": 1, "model": config, "tf32": spec.tf32, "gpu": settings}
         artifacts.write_json(out / MODEL_FILE, stored)
         extend_path(spec.pythonpath)
-        module = _rebuild(settings, out / PLAN_FILE)
-        layers = _list_layers(module)
+        module = _rebuild(config, out / PLAN_FILE)
         parameters_count = sum(parameter.numel() for parameter in module.parameters())
-        return CompileRecord(
+        record = CompileRecord(
             plan=PLAN_FILE,
             facts={
                 "execution": "eager",
                 "tf32": spec.tf32,
                 "parameters_count": parameters_count,
                 "version": torch.__version__,
+                **settings,
             },
-            layers=layers,
+            precision=PRECISIONS[settings.get("dtype", "float32")],
+            layers=_list_layers(module),
             log=f"torch {torch.__version__}, eager: {parameters_count} parameters\n",
         )
+        return _compile_once(record, module, model, spec) if settings.get("compile") else record
 
     @contextmanager
     def open(self, folder: Path, plan: str, options: RunOptions) -> Iterator[Engine]:
@@ -160,14 +165,19 @@ class TorchBackend:
             BuildFailedError: the code of the module no longer fits the stored weights.
             ConfigError: something is set that only a GPU has.
         """
-        refuse_gpu_options(options)
+        refuse_other_options(options)
         stored = artifacts.read_json(folder / MODEL_FILE, made_by=f"build@{folder.name}")
         extend_path(options.pythonpath)
         torch.set_num_threads(options.threads)
-        torch.backends.cuda.matmul.allow_tf32 = stored["tf32"]
-        torch.backends.cudnn.allow_tf32 = stored["tf32"]
         signature = load_signature(folder)
         module = _rebuild(_in_order(stored["model"], signature), folder / plan)
+        if options.device == "cuda":
+            from trtproof.backends.torch_cuda import Settings, open_engine
+
+            settings = Settings(**stored["gpu"])
+            with open_engine(module, signature, options, settings, tf32=stored["tf32"]) as engine:
+                yield engine
+            return
         facts = {
             "device": "cpu",
             "execution": "eager",
@@ -178,6 +188,43 @@ class TorchBackend:
 
 
 BACKEND = TorchBackend()
+
+
+def _read_gpu_settings(spec: BuildSpec) -> dict[str, Any]:
+    """Return what a variant sets for a GPU, complete; on a CPU nothing can be set.
+
+    Raises:
+        ConfigError: an unknown option or a wrong value.
+    """
+    if spec.facts.get("device") != "cuda":
+        refuse_options("torch", spec.options)
+        return {}
+    from trtproof.backends.gpu_options import read_gpu_options
+
+    return read_gpu_options("torch", spec.options)
+
+
+def _compile_once(
+    record: CompileRecord, module: nn.Module, model: ModelFiles, spec: BuildSpec
+) -> CompileRecord:
+    """Return the record with how long torch.compile takes here.
+
+    Raises:
+        BuildFailedError: torch.compile cannot compile the module whole.
+    """
+    from trtproof.backends.torch_compile import time_compilation
+    from trtproof.backends.torch_cuda import Settings
+
+    settings = Settings(**_read_gpu_settings(spec))
+    extents = {axis: bounds[1] for profile in spec.profiles for axis, bounds in profile.items()}
+    signature = load_signature(model.folder)
+    seconds = time_compilation(module, signature, settings, tf32=spec.tf32, extents=extents)
+    facts = dict(record.facts) | {
+        "execution": f"torch.compile, mode {settings.compile}",
+        "compile_s": round(seconds, 3),
+    }
+    log = f"{record.log}torch.compile, mode {settings.compile}: {seconds:.1f} s at {extents}\n"
+    return replace(record, facts=facts, log=log)
 
 
 def _rebuild(model: Mapping[str, Any], weights: Path) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from trtproof.benchmark_config import BenchmarkConfig
+from trtproof.cores import usable_cores
 from trtproof.measure.link import Contender, WorkerLink
 from trtproof.measure.machine import MachineReader, read_state
 from trtproof.measure.schedule import AGAIN
@@ -70,8 +72,13 @@ class Launcher:
     def start_open(
         self, contenders: Sequence[Contender], stack: ExitStack
     ) -> tuple[dict[str, WorkerLink], list[dict[str, Any]]]:
-        """Start workers that live as long as `stack`, then open one plan after the other."""
+        """Start workers that live as long as `stack`, and open their plans.
+
+        All at once, which is not timed: importing PyTorch and rebuilding a model takes each of them
+        seconds. What a start costs by itself is the scenario of cold starts.
+        """
         links = {
             contender.name: stack.enter_context(self.start(contender)) for contender in contenders
         }
-        return links, [self.open(link) for link in links.values()]
+        with ThreadPoolExecutor(max_workers=len(usable_cores())) as pool:
+            return links, list(pool.map(self.open, links.values()))

@@ -183,8 +183,6 @@ def _describe_variant(
     answers, own = session.outputs.get(reference), session.outputs[name]
     return entry | {
         "engine": workers[0]["facts"],
-        "open_ns": [worker["open_ns"] for worker in workers],
-        "import_ns": [worker["import_ns"] for worker in workers],
         "warmup_converged": all(
             warmup["converged"] for worker in workers for warmup in worker["warmup"].values()
         ),

@@ -9,7 +9,7 @@ import numpy as np
 
 from trtproof.backends.base import PartTimes
 from trtproof.backends.cuda.device import Device
-from trtproof.backends.cuda.graphs import Graph
+from trtproof.backends.cuda.graphs import Replayable
 from trtproof.backends.cuda.marks import LaunchMarks
 from trtproof.backends.cuda.memory import Copies, DeviceMemory, PinnedMemory
 from trtproof.backends.cuda.streams import Event, Stream
@@ -97,7 +97,7 @@ class Slot:
         self.uploads = Copies(stream, to_device=True)
         self.downloads = Copies(stream, to_device=False)
         self.marks = [Event(device, timing=True) for _ in range(MARKS)] if marks else []
-        self.graph: Graph | None = None
+        self.graph: Replayable | None = None
         self.staged = False
         self.launched = False
         self.launch_marks: LaunchMarks | None = None

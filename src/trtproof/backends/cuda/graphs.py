@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -16,6 +16,18 @@ CAPTURING: Final = "capturing a CUDA graph"
 TOLERANCE: Final = 1e-3
 """How far a replayed float output may lie from the plain one, as a share of its largest magnitude:
 kernels with atomic additions differ in their last bits from one launch to the next."""
+
+
+class Replayable(Protocol):
+    """What a slot needs of a graph, whoever captured it."""
+
+    def launch(self) -> None:
+        """Put the whole graph into the stream."""
+        ...
+
+    def close(self) -> None:
+        """Give it back."""
+        ...
 
 
 class Graph:
