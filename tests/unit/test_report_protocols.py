@@ -97,7 +97,7 @@ def test_both_origins_stand_in_one_table_with_trtexecs_statistics_and_no_ratio()
     assert "GPU compute time is unstable" in ours[0].detail
     assert "disturbed: other processes" in ours[0].detail
     theirs = rows["their-10", "trtexec10", "GPU compute time"]
-    assert theirs[0].detail.startswith("imported; 10 queries, ")
+    assert theirs[0].detail.startswith("imported; 10 queries; 99.010 /s")
     assert [cell.text for cell in theirs[3:5]] == ["5.5000 ms", "5.5000 ms"]
     eleven = [row for row in table.rows if row[0].text == "their-11"]
     assert {row[1].detail for row in eleven} == {"without transfers, CUDA graph, spin wait"}
