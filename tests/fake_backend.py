@@ -2,7 +2,8 @@
 
 Workers import it by path, so it is a module of its own. Its plan is JSON: `scale`, and faults
 `nan`, `mixes` (the samples of a batch), `die_at` (request number), `error_at`, `hang_at` (after
-touching the file `mark`), `slow_s`, `drifts_after` (so many times that it was opened).
+touching the file `mark`), `slow_s`, `drifts_after` (so many times that it was opened),
+`wrong_stream` (its number).
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class FakeEngine:
         self._plan = plan
 
     def runner(self, stream: int) -> FakeRunner:
-        return FakeRunner(self.signature, self._plan)
+        wrong = {"scale": 3.0} if stream == self._plan.get("wrong_stream") else {}
+        return FakeRunner(self.signature, {**self._plan, **wrong})
 
 
 class FakeBackend:

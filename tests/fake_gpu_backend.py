@@ -27,6 +27,8 @@ from trtproof.backends.cuda.runner import CudaRunner, TensorPlace, Tensors
 from trtproof.backends.host import load_signature
 from trtproof.tensor import Signature
 
+sys.modules[MODULE] = make_runtime(current_machine)  # the worker makes the context before it opens
+
 KERNEL_NS = 100_000
 FLOAT = TensorPlace(np.dtype(np.float32))
 
@@ -113,7 +115,6 @@ class FakeGpuBackend(FakeBackend):
 
     @contextmanager
     def open(self, folder: Path, plan: str, options: RunOptions) -> Iterator[Engine]:
-        sys.modules[MODULE] = make_runtime(current_machine)
         settings = json.loads((folder / plan).read_text(encoding="utf-8"))
         with open_device() as device:
             yield SumEngine(device, load_signature(folder), settings, options)

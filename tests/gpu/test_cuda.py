@@ -290,6 +290,25 @@ def test_parts_add_up_to_the_request(device: Device) -> None:
         runner.close()
 
 
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_launches_one_ahead_have_times_of_their_own(device: Device, cuda_graph: bool) -> None:
+    runner = TorchDoubler(device, cuda_graph=cuda_graph, parts=True)
+    runner.stage(0, make_feeds(8))
+    runner.upload(0)
+    runner.wait()
+    runner.launch(0)
+    for _ in range(50):
+        runner.launch(0)
+        parts = runner.finish_launch()
+        assert parts.device_ns is not None
+        assert 0 < parts.device_ns < 1_000_000_000
+        assert parts.enqueue_ns is not None
+        assert parts.h2d_ns is None
+    runner.wait()
+    assert runner.finish_launch() == PartTimes()
+    runner.close()
+
+
 def test_streams_of_their_own_threads_do_not_mix(device: Device) -> None:
     def answer(number: int) -> bool:
         runner = TorchDoubler(device, cuda_graph=number % 2 == 0)

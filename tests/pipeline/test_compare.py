@@ -35,7 +35,7 @@ def steady_profile() -> str:
         assert old in text, f"conf/benchmark/smoke.yaml has no {old!r}"
         text = text.replace(old, new)
     head, _, _ = text.partition("throughput:")
-    return f"{head}throughput: null\nsustained: null\ncold: null\n"
+    return f"{head}throughput: null\nsustained: null\ncold: null\ndevice: null\n"
 
 
 @pytest.fixture(scope="module")

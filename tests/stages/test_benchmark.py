@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from stages import benchmark, build
-from tests.benchmark_settings import COLD, SUSTAINED, THROUGHPUT
+from tests.benchmark_settings import COLD, DEVICE, SUSTAINED, THROUGHPUT
 from tests.engine_project import SAMPLES_COUNT, EngineProject, make_engine_project
 from tests.fakes import FAKE_BACKEND, TESTS, make_feeds
 
@@ -236,7 +236,12 @@ def test_a_machine_that_is_never_quiet_keeps_all_rounds_and_says_so(
 
 
 def test_every_scenario_is_in_one_file(project: EngineProject) -> None:
-    project.params["benchmark"] |= {"throughput": THROUGHPUT, "sustained": SUSTAINED, "cold": COLD}
+    project.params["benchmark"] |= {
+        "throughput": THROUGHPUT,
+        "sustained": SUSTAINED,
+        "cold": COLD,
+        "device": DEVICE,
+    }
     build_all(project)
     benchmark.main()
     samples = read_samples(artifacts.BENCHMARK / "samples.parquet", scenario=None)
@@ -249,6 +254,9 @@ def test_every_scenario_is_in_one_file(project: EngineProject) -> None:
     assert len(notes["throughput"]) == 2 * 2 * 2 * 3
     assert [note["contender"] for note in notes["sustained"]] == ["first", "second"]
     assert [note["contender"] for note in notes["cold"]] == ["first", "second", "second", "first"]
+    for scenario in ("device", "parts"):  # nothing here runs on a GPU
+        assert [note["contender"] for note in notes[scenario]] == ["first", "second", "first/again"]
+        assert all("runs on the CPU" in note["reason"] for note in notes[scenario])
 
 
 def test_the_timed_answers_are_kept_with_the_indices_of_their_samples(

@@ -113,6 +113,40 @@ def test_parts_come_from_events_and_only_when_asked_for(device: Device) -> None:
         runner.close()
 
 
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_the_oldest_launch_is_waited_for_while_the_next_one_is_in_flight(
+    device: Device, machine: Machine, cuda_graph: bool
+) -> None:
+    runner = Doubler(device, cuda_graph=cuda_graph, parts=True)
+    runner.stage(0, make_feeds(2))
+    runner.upload(0)
+    runner.wait()
+    stream = machine.find("streams", runner.stream.address)
+    runner.launch(0)
+    for _ in range(5):
+        runner.launch(0)
+        parts = runner.finish_launch()
+        assert parts.device_ns == KERNEL_NS
+        assert parts.enqueue_ns is not None
+        assert parts.h2d_ns is None
+        assert "double" in [work.name for work in stream.queue]  # the one ahead is not done yet
+    runner.wait()
+    assert runner.finish_launch() == PartTimes()  # nobody is left to wait for
+    runner.close()
+
+
+def test_without_marks_a_launch_is_waited_for_with_all_others(
+    device: Device, machine: Machine
+) -> None:
+    runner = Doubler(device)
+    runner.stage(0, make_feeds(2))
+    runner.upload(0)
+    runner.launch(0)
+    assert runner.finish_launch() == PartTimes()
+    assert not machine.find("streams", runner.stream.address).queue
+    runner.close()
+
+
 def test_a_slot_without_a_request_is_refused(device: Device) -> None:
     runner = Doubler(device)
     with pytest.raises(BackendError, match="slot 1 was used before"):

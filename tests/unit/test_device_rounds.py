@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.benchmark_settings import DEVICE, benchmark_config
+from tests.benchmark_settings import COLD, DEVICE, benchmark_config
 from tests.fakes import TESTS, make_feeds, write_fake_plan
 from tests.unit.test_session import children, contender
 
@@ -160,3 +160,13 @@ def test_a_sound_graph_is_timed(tmp_path: Path) -> None:
     sound = gpu_contender(tmp_path, "a", cuda_graph=True)
     record = run(tmp_path, make_inputs([sound], device=DEVICE, batches=[1]))
     assert {note["contender"] for note in record.notes["device"]} == {"a"}
+
+
+def test_the_gpus_context_is_a_phase_of_a_cold_start(tmp_path: Path) -> None:
+    inputs = make_inputs([gpu_contender(tmp_path, "a"), contender(tmp_path, "b")], cold=COLD)
+    notes = run(tmp_path, inputs).notes["cold"]
+    assert [("context_ns" in note) for note in notes] == [True, False, False, True]
+    on_gpu = notes[0]
+    phases = ("process", "import", "context", "open", "first", "rest")
+    assert on_gpu["context_ns"] > 0
+    assert sum(on_gpu[f"{phase}_ns"] for phase in phases) == on_gpu["total_ns"]

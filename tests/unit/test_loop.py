@@ -37,9 +37,6 @@ class RecordingRunner:
     def wait(self) -> None:
         self.calls.append("wait")
 
-    def finish_launch(self) -> PartTimes:
-        return PartTimes()
-
     def finish_request(self, slot: int) -> PartTimes:
         return PartTimes()
 
@@ -47,6 +44,9 @@ class RecordingRunner:
 
     def read(self, slot: int) -> Feeds:
         return {}
+
+    def finish_launch(self) -> PartTimes:
+        return PartTimes()
 
     def times_ns(self) -> PartTimes:
         return PartTimes()

@@ -8,6 +8,7 @@ import pytest
 from tests.report_device import COPY_IN_NS, COPY_OUT_NS, ENQUEUE_NS, GPU_SHARE
 from tests.report_inputs import REFERENCE, Inputs, build, change, load
 
+from trtproof import artifacts
 from trtproof.measure.verdict import Word
 from trtproof.report.advice import advise
 from trtproof.report.cells import Facts
@@ -16,9 +17,12 @@ from trtproof.report.device_tables import device_table, draw_parts, parts_table
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings
 from trtproof.report.page import render_page
+from trtproof.report.pictures import draw_starts
+from trtproof.report.scenario_tables import cold_table
 
 SCENARIOS = ("throughput", "cold", "sustained", "device", "parts")
-ON_GPU = Inputs(scenarios=SCENARIOS, slug="gpu-example")
+SMALL = Inputs(batches=(1,), requests=30)
+ON_GPU = replace(SMALL, scenarios=SCENARIOS, slug="gpu-example")
 FAST = "onnxruntime-int8_cpu"
 
 
@@ -100,7 +104,7 @@ def test_what_runs_on_the_cpu_says_so_in_every_place() -> None:
 
 
 def test_a_session_without_a_gpu_has_no_chart_but_the_reason() -> None:
-    findings, facts = made(Inputs())
+    findings, facts = made(SMALL)
     picture = draw_parts(findings, facts)
     assert picture.svg is None
     assert picture.absent == "profile full leaves it out (benchmark.device is null)"
@@ -137,3 +141,24 @@ def test_device_times_that_vary_are_called_unstable() -> None:
     assert {advice.variant for advice in found} >= {REFERENCE, FAST}
     assert all("unstable" in advice.text for advice in found)
     assert "What the parts say" in render_page(findings, facts)
+
+
+def test_a_gpus_context_is_shown_as_a_part_of_the_cold_start() -> None:
+    build(ON_GPU)
+    path = artifacts.BENCHMARK / "run.json"
+    record = artifacts.read_json(path, made_by="benchmark")
+    for note in record["scenarios"]["cold"]:
+        note["context_ns"] = 250_000_000
+    artifacts.write_json(path, record)
+    findings, facts = load(ON_GPU)
+    assert on_device(facts, FAST, "cold_ms", "context") == 250.0
+    assert "GPU context" in [column.title for column in cold_table(findings, facts).columns]
+    svg = draw_starts(findings, facts).svg
+    assert svg is not None
+    assert "GPU context" in svg
+
+
+def test_without_a_gpu_a_cold_start_has_no_context() -> None:
+    findings, facts = made(SMALL)
+    assert "context" not in facts.metrics[FAST]["cpu-example-8c"]["cold_ms"]
+    assert "GPU context" not in [column.title for column in cold_table(findings, facts).columns]

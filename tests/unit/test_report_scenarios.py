@@ -62,7 +62,10 @@ def test_a_disturbed_window_counts_in_no_rate_and_is_said():
     assert (one.left_out_count, two.left_out_count) == (0, 1)
     assert two.rates_ips == pytest.approx([1.5e9 / 210_000])
     assert two.cores == pytest.approx(1.8)
-    assert "1 disturbed and left out" in render_page(findings, facts)
+    page = render_page(findings, facts)
+    assert "1 disturbed and left out" in page
+    assert "a single window" in page
+    assert "ci_lo" not in facts.metrics[INT8][facts.slug]["load_b1_s2_ips"]
 
 
 def test_where_most_windows_are_disturbed_all_count_and_it_is_said():
@@ -102,7 +105,11 @@ def test_a_variant_that_did_not_settle_alone_says_so():
     metrics = facts.metrics[INT8][facts.slug]
     assert metrics["sustained_b1_ms"]["p50"] == pytest.approx(0.42, rel=0.05)
     assert metrics["cold_ms"]["first"] == 6.0
-    assert metrics["load_b1_s2_ips"].keys() == {"value", "min", "max"}
+    rates = metrics["load_b1_s2_ips"]
+    ends = {"min", "max", "ci_lo", "ci_hi", "gate_lo", "gate_hi"}
+    assert rates.keys() == {"value"} | ends
+    assert rates["gate_lo"] < rates["ci_lo"] < rates["min"] < rates["value"] < rates["max"]
+    assert rates["max"] < rates["ci_hi"] < rates["gate_hi"]  # two windows say little
 
 
 def test_a_scenario_that_the_profile_leaves_out_is_not_measured():

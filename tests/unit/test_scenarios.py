@@ -14,6 +14,7 @@ from tests.fakes import make_feeds
 from tests.unit.test_session import children, contender
 
 from trtproof.errors import BackendError
+from trtproof.measure.answers import collect_evaluated
 from trtproof.measure.clock import MonotonicClock
 from trtproof.measure.launch import Launcher, SessionInputs
 from trtproof.measure.machine import MachineReader, MachineState
@@ -38,7 +39,9 @@ def run(
     config = benchmark_config(**settings)
     reads = reader or machine().__next__
     inputs = SessionInputs(contenders, make_feeds(4), config, "device", reads)
-    return run_scenarios(Launcher(inputs, folder), clock=MonotonicClock(), evaluated={})
+    launcher = Launcher(inputs, folder)
+    evaluated = collect_evaluated(launcher)
+    return run_scenarios(launcher, clock=MonotonicClock(), evaluated=evaluated)
 
 
 def test_throughput_is_completions_over_the_window(tmp_path: Path) -> None:
@@ -148,6 +151,18 @@ def test_what_is_not_configured_is_not_run(tmp_path: Path) -> None:
 
 
 def test_a_failure_under_load_ends_all_workers(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match=r"worker of b: request 4 is too much"):
-        run(tmp_path, {"error_at": 4}, throughput=THROUGHPUT)
+    with pytest.raises(BackendError, match=r"worker of b: request 6 is too much"):
+        run(tmp_path, {"error_at": 6}, throughput=THROUGHPUT)
     assert not children()
+
+
+def test_what_each_stream_answers_under_load_is_compared(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"b, stream 2 of 2, at batch 1 answers otherwise"):
+        run(tmp_path, {"wrong_stream": 1}, throughput=THROUGHPUT)
+    assert not children()
+
+
+def test_what_runs_alone_for_long_is_compared_before_it_is_timed(tmp_path: Path) -> None:
+    # opened by the check's own process, then by the worker of sustained load
+    with pytest.raises(BackendError, match=r"b at batch 1 answers otherwise .*'logits'"):
+        run(tmp_path, {"drifts_after": 1}, sustained=SUSTAINED)

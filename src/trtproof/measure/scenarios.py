@@ -16,6 +16,7 @@ import numpy as np
 
 from trtproof import progress
 from trtproof.benchmark_config import ColdConfig, SustainedConfig, ThroughputConfig
+from trtproof.measure.answers import check_answers, refuse_other_answers, relative_error
 from trtproof.measure.budget import FEWEST_REQUESTS
 from trtproof.measure.clock import Clock
 from trtproof.measure.device_rounds import run_device_rounds
@@ -69,7 +70,7 @@ def run_scenarios(
         blocks, notes = run_device_rounds(launcher, config.device, evaluated)
         record.blocks += blocks
         record.notes |= notes
-    runner = _ScenarioRunner(launcher, record, clock)
+    runner = _ScenarioRunner(launcher, record, clock, evaluated)
     if config.throughput:
         record.notes[THROUGHPUT] = runner.run_throughput(config.throughput)
     if config.cold:
@@ -86,10 +87,17 @@ def run_scenarios(
 class _ScenarioRunner:
     """Run scenarios one after the other; each returns its notes and adds its blocks."""
 
-    def __init__(self, launcher: Launcher, record: ScenarioRecord, clock: Clock) -> None:
+    def __init__(
+        self,
+        launcher: Launcher,
+        record: ScenarioRecord,
+        clock: Clock,
+        evaluated: Mapping[str, Feeds],
+    ) -> None:
         self._launcher = launcher
         self._record = record
         self._clock = clock
+        self._evaluated = evaluated
         self._rule = make_rule(launcher.inputs.config.disturbance)
         self._read_machine = launcher.inputs.read_machine
 
@@ -139,6 +147,7 @@ class _ScenarioRunner:
         ):
             with self._launcher.start(contender) as link:
                 self._launcher.open(link)
+                check_answers(self._launcher, {contender.name: link}, self._evaluated)
                 notes += [self._sustain(link, batch, config) for batch in config.batches]
         return notes
 
@@ -154,9 +163,28 @@ class _ScenarioRunner:
             for stream in range(streams):
                 block = self._block(turn, link, stored[str(stream)], THROUGHPUT)
                 blocks.append(replace(block, streams=streams, stream=stream))
+                self._check_last(link.contender, blocks[-1], stored)
         rate = reply["completed_count"] * turn.batch * NS_PER_S / reply["window_ns"]
         note = {"worker": link.number, "streams": streams, "samples_per_s": rate}
         return asdict(turn) | note | reply, blocks
+
+    def _check_last(self, contender: Contender, block: Block, stored: Mapping[str, Array]) -> None:
+        """Compare what a stream answered last, with the others at work, with the evaluated ones.
+
+        Raises:
+            BackendError: it is further away than benchmark.answer_tolerance.
+        """
+        errors = {}
+        for place, (name, expected) in enumerate(self._evaluated[contender.variant].items()):
+            item = (block.stream + len(block.rows) - 1) % len(expected)
+            answer = stored[f"{block.stream}.{place}"]
+            errors[name] = relative_error(np.roll(expected, -item, axis=0), [answer])
+        refuse_other_answers(
+            errors,
+            f"{contender.name}, stream {block.stream + 1} of {block.streams},",
+            block.turn.batch,
+            tolerance=self._launcher.inputs.config.answer_tolerance,
+        )
 
     def _start_cold(self, number: int, position: int, contender: Contender) -> dict[str, Any]:
         """Return the phases of one process; `rest_ns` is what lies between them."""
@@ -173,6 +201,8 @@ class _ScenarioRunner:
             "open_ns": opened["open_ns"],
             "first_ns": answered["first_ns"],
         }
+        if opened["context_ns"] is not None:
+            phases["context_ns"] = opened["context_ns"]
         rows = np.array([(1, begun_ns, total_ns, answered["cpu_ns"])], dtype=np.int64)
         self._record.blocks.append(self._block(turn, link, rows, COLD))
         rest = {"rest_ns": total_ns - sum(phases.values()), "total_ns": total_ns}

@@ -28,14 +28,18 @@ from trtproof.cores import usable_cores
 from trtproof.errors import PipelineError
 from trtproof.measure.clock import Clock, MonotonicClock, ProcessCpuClock, ThreadCpuClock
 from trtproof.measure.imports import ImportTimer
+from trtproof.measure.items import load_items, make_requests
 from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule
 from trtproof.measure.marked import run_launches, run_parts
 from trtproof.measure.memory import peak_rss_bytes
-from trtproof.measure.streams import StreamRule, run_streams
+from trtproof.measure.streams import SLOT, StreamRule, run_streams
 from trtproof.measure.trtexec_loop import ProtocolLoop, ProtocolRule
 from trtproof.registry import extend_path, load_object
 from trtproof.stage import die_with_parent
-from trtproof.tensor import Array, Feeds, concatenate
+from trtproof.tensor import Array, Feeds
+
+HOST: Final = "cpu"
+"""The device that needs no context."""
 
 BLOCKS: Final[Mapping[str, Callable[[Loop, BlockRule], Array]]] = {
     "requests": Loop.run_block,
@@ -77,17 +81,19 @@ class Worker:
         started = self._clock.now_ns()
         with ImportTimer(self._clock) as imports:
             loaded: Backend = load_object(backend)
+            context_ns = self._make_context(run_options.device, imports)
             context = loaded.open(Path(folder), plan, run_options)
             self._engine = self._stack.enter_context(context)
             self._runner = self._add_runner(0)
         opened_ns = self._clock.now_ns() - started
-        self._items = _load_items(Path(items), names)
+        self._items = load_items(Path(items), names)
         return {
             "facts": dict(self._engine.facts),
             "affinity": usable_cores(),
             "born_ns": self._born_ns,
             "import_ns": imports.spent_ns,
-            "open_ns": opened_ns - imports.spent_ns,
+            "context_ns": context_ns,
+            "open_ns": opened_ns - imports.spent_ns - (context_ns or 0),
             "imports": _imported_packages(),
             "clock": self._clock.name,
             "cpu_clock": self._cpu_clock.name,
@@ -131,7 +137,10 @@ class Worker:
     def run_streams(
         self, *, batch: int, streams: int, rule: Mapping[str, Any], out: str
     ) -> dict[str, Any]:
-        """Keep so many streams busy for a window and write the rows of each: `<stream>`."""
+        """Keep so many streams busy for a window, and write what each did.
+
+        Its rows as `<stream>`, the outputs of its last request as `<stream>.<output>`.
+        """
         self._require_runner()
         while len(self._streams) < streams:
             self._streams.append(self._add_runner(len(self._streams)))
@@ -145,6 +154,9 @@ class Worker:
             cpu_clock=ProcessCpuClock(),
         )
         arrays = {str(place): rows for place, rows in enumerate(window.rows)}
+        for place, runner in enumerate(self._streams[:streams]):
+            last = runner.read(SLOT).values()
+            arrays |= {f"{place}.{output}": value for output, value in enumerate(last)}
         with Path(out).open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         return {
@@ -193,6 +205,16 @@ class Worker:
         self._stack.close()
         return {}
 
+    def _make_context(self, device: str, imports: ImportTimer) -> int | None:
+        """Make the GPU's context, which the process keeps, and return the time without imports."""
+        if device == HOST:
+            return None
+        started, imported_ns = self._clock.now_ns(), imports.spent_ns
+        from trtproof.backends.cuda.device import open_device
+
+        with open_device():
+            return self._clock.now_ns() - started - (imports.spent_ns - imported_ns)
+
     def _add_runner(self, stream: int) -> Runner:
         """Return a runner that is closed before its engine."""
         if self._engine is None:
@@ -209,28 +231,13 @@ class Worker:
         return self._loops[batch]
 
     def _requests(self, batch: int) -> list[Feeds]:
-        """Return one request per item: that item and the ones that follow it, around the end."""
-        items, count = self._items, len(self._items)
-        return [
-            concatenate([items[(first + offset) % count] for offset in range(batch)])
-            for first in range(count)
-        ]
+        return make_requests(self._items, batch)
 
     def _require_runner(self) -> Runner:
         if self._runner is None:
             problem = "the worker was told to run before it opened a plan"
             raise PipelineError(problem)
         return self._runner
-
-
-def _load_items(path: Path, names: list[str]) -> list[Feeds]:
-    """Return the samples one by one, each as a batch of one; the file's arrays are numbered."""
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[str(place)] for place, name in enumerate(names)}
-    count = len(next(iter(arrays.values())))
-    return [
-        {name: array[place : place + 1] for name, array in arrays.items()} for place in range(count)
-    ]
 
 
 def _silence_collector() -> None:

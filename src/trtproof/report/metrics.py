@@ -25,6 +25,7 @@ from trtproof.report.protocol_times import protocol_figures
 from trtproof.report.relative import (
     host_peak_ratio,
     plan_size_ratio,
+    rate_of,
     tail_ratio,
     throughput_control,
     throughput_ratio,
@@ -205,8 +206,11 @@ def _scenarios(scenarios: Scenarios) -> Metrics:
     metrics: Metrics = {}
     if not isinstance(scenarios.throughput, NotMeasured):
         for load in scenarios.throughput:
-            rates = {"value": load.rate_ips, "min": min(load.rates_ips), "max": max(load.rates_ips)}
-            metrics[load_key(load, "ips")] = _rounded(rates)
+            ends = {"min": min(load.rates_ips), "max": max(load.rates_ips)}
+            rate = rate_of(load)
+            metrics[load_key(load, "ips")] = _rounded(ends) | _interval(
+                rate.value, rate.shown, rate.gate
+            )
             metrics[load_key(load, "ms")] = _rounded(load.latencies_ms)
     if not isinstance(scenarios.sustained, NotMeasured):
         for one in scenarios.sustained:

@@ -18,7 +18,7 @@ from trtproof.report.findings import Findings, VariantFindings
 from trtproof.report.headline import main_score
 from trtproof.report.load_charts import LoadLine, load_lines
 from trtproof.report.metrics import drop_name
-from trtproof.report.scenario_tables import PHASE_TITLES
+from trtproof.report.scenario_tables import PHASE_TITLES, shown_phases
 from trtproof.report.scenarios import Load
 from trtproof.report.score_charts import Change, score_changes
 from trtproof.report.session_texts import control_text
@@ -176,12 +176,13 @@ def draw_distribution(findings: Findings, batch: int) -> Picture:
 def draw_starts(findings: Findings, facts: Facts) -> Picture:
     """Draw from what parts a cold start of every variant is made."""
     title, stacks = "Where the time goes: cold start", []
+    shown = shown_phases(findings)
     for variant in findings.variants:
         cold = variant.scenarios.cold
         if isinstance(cold, NotMeasured):
             stacks.append(Stack(variant.name, (), "", note=f"not measured: {cold.reason}"))
         else:
-            parts_ms = [cold.phases_ms[phase] for phase in PHASE_TITLES]
+            parts_ms = [cold.phases_ms.get(phase, 0.0) for phase in shown]
             total = facts.device_cell(variant.name, "cold_ms", "total").text
             stacks.append(Stack(variant.name, parts_ms, total))
     lead = (
@@ -191,7 +192,8 @@ def draw_starts(findings: Findings, facts: Facts) -> Picture:
     if not any(stack.parts_ms for stack in stacks):
         absent = stacks[0].note.removeprefix("not measured: ")
         return Picture(title, lead, svg=None, absent=absent)
-    return Picture(title, lead, svg=stacked_bars(stacks, list(PHASE_TITLES.values()), title))
+    names = [PHASE_TITLES[phase] for phase in shown]
+    return Picture(title, lead, svg=stacked_bars(stacks, names, title))
 
 
 def draw_loads(findings: Findings) -> Picture:

@@ -11,11 +11,13 @@ from trtproof.report.cells import Cell, Column, Facts, Table, absent_cell, forma
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, VariantFindings
 from trtproof.report.metrics import load_key
+from trtproof.report.relative import rate_of
 from trtproof.report.scenarios import PHASES, Load, Sustained
 
 PHASE_TITLES: Final = {
     "process": "Process",
     "import": "Imports",
+    "context": "GPU context",
     "open": "Open the plan",
     "first": "First answer",
     "rest": "Between",
@@ -85,10 +87,10 @@ def _again_rows(name: Cell, loads: Sequence[Load], streams: Sequence[int]) -> li
 
 
 def _load_detail(load: Load) -> str:
-    """Return the range over windows, the tail, busy processors, and what did not count."""
-    low, high = (format_number(end) for end in (min(load.rates_ips), max(load.rates_ips)))
+    """Return the interval over windows, the tail, busy processors, and what did not count."""
+    shown = rate_of(load).shown
     tail = next((name for name in ("p99", "p95", "p90") if name in load.latencies_ms), "p50")
-    parts = [f"{low} to {high}"]
+    parts = [f"95 % {' to '.join(map(format_number, shown))}" if shown else "a single window"]
     if tail in load.latencies_ms:
         parts.append(f"{tail.upper()} {format_number(load.latencies_ms[tail], 'ms')}")
     parts.append(f"{load.cores:.1f} cores")
@@ -112,8 +114,9 @@ def _count(value: int) -> Cell:
 
 def _load_notes() -> list[str]:
     small = (
-        "Closed loop: every stream has one request in flight at all times. Small print: the lowest "
-        "and the highest window, latency with the wait for other streams, processors kept busy."
+        "Closed loop: every stream has one request in flight at all times. Small print: the 95 % "
+        "interval over windows (Student's t), latency with the wait for other streams, processors "
+        "kept busy."
     )
     overlap = (
         "With more than one stream the requests overlap, so that a latency is not what one request "
@@ -158,9 +161,17 @@ def _sustained_cells(facts: Facts, variant: str, found: Sustained) -> tuple[Cell
     )
 
 
+def shown_phases(findings: Findings) -> list[str]:
+    """Return the phases of cold starts that any variant has, in their order."""
+    colds = [variant.scenarios.cold for variant in findings.variants]
+    seen = {name for cold in colds if not isinstance(cold, NotMeasured) for name in cold.phases_ms}
+    return [phase for phase in PHASES if phase in seen or not seen]
+
+
 def cold_table(findings: Findings, facts: Facts) -> Table:
     """Return the time from the start of a process to its first answer, by phase."""
-    heads = ("Start to first answer", *PHASE_TITLES.values(), "Processes")
+    shown = shown_phases(findings)
+    heads = ("Start to first answer", *(PHASE_TITLES[phase] for phase in shown), "Processes")
     columns = (Column("Variant"), *(Column(title, is_number=True) for title in heads))
     rows: list[Sequence[Cell]] = []
     for position, variant in enumerate(findings.variants):
@@ -170,7 +181,7 @@ def cold_table(findings: Findings, facts: Facts) -> Table:
             continue
         spread = " to ".join(format_number(end) for end in (found.least_ms, found.most_ms))
         total = replace(facts.device_cell(variant.name, "cold_ms", "total"), detail=spread)
-        phases = (facts.device_cell(variant.name, "cold_ms", phase) for phase in PHASES)
+        phases = (facts.device_cell(variant.name, "cold_ms", phase) for phase in shown)
         rows.append((name, total, *phases, _count(found.processes_count)))
     note = "Medians over processes; small print: the fastest and the slowest. The files were read "
     return Table(columns=columns, rows=rows, notes=[f"{note}before, so the disk's share is small."])

@@ -19,8 +19,11 @@ from trtproof.tensor import Array
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-PHASES: Final = ("process", "import", "open", "first", "rest")
-"""Of a cold start, in their order; the last is what lies between the others."""
+PHASES: Final = ("process", "import", "context", "open", "first", "rest")
+"""Of a cold start, in their order; the last is what lies between the others.
+
+A context is made on a GPU only.
+"""
 
 Note = Mapping[str, Any]
 """One measurement as run.json has it."""
@@ -66,7 +69,10 @@ class Sustained:
 
 @dataclass(frozen=True)
 class ColdStart:
-    """From the start of a process to its first answer: medians over processes, by phase."""
+    """From the start of a process to its first answer: medians over processes, by phase.
+
+    `phases_ms` has those of PHASES that there were.
+    """
 
     processes_count: int
     total_ms: float
@@ -168,7 +174,9 @@ class _Session:
             least_ms=min(totals_ms),
             most_ms=max(totals_ms),
             phases_ms={
-                phase: median(note[f"{phase}_ns"] / NS_PER_MS for note in notes) for phase in PHASES
+                phase: median(note[f"{phase}_ns"] / NS_PER_MS for note in notes)
+                for phase in PHASES
+                if all(f"{phase}_ns" in note for note in notes)
             },
         )
 
