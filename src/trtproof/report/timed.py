@@ -23,7 +23,14 @@ from trtproof.report.place import find_measured
 from trtproof.report.protocol_times import ProtocolTimes, read_protocol_times
 from trtproof.report.scenarios import Scenarios, read_scenarios
 from trtproof.report.sources import Sources, flatten, reason_text
-from trtproof.report.torch_best import Control, Timings, TorchBest, compare_with_best, find_best
+from trtproof.report.torch_best import (
+    Control,
+    Timings,
+    TorchBest,
+    compare_with_best,
+    find_best,
+    list_torch,
+)
 from trtproof.sidecar import EngineRecord
 
 if TYPE_CHECKING:
@@ -100,7 +107,7 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
         ),
         scenarios={name: scenarios.find(name, why) for name, why in absent.items()},
         protocols=read_protocol_times(every, record, absent),
-        device=read_device_times(every, record, absent, reference),
+        device=read_device_times(every, record, absent, reference, list_torch(settings.variants)),
         answers=checks,
     )
 
