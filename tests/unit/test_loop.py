@@ -37,9 +37,6 @@ class RecordingRunner:
     def wait(self) -> None:
         self.calls.append("wait")
 
-    def finish_launch(self) -> PartTimes:
-        return PartTimes()
-
     def finish_request(self, slot: int) -> PartTimes:
         return PartTimes()
 

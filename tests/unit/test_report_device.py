@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.report_device import COPY_IN_NS, COPY_OUT_NS, ENQUEUE_NS, GPU_SHARE
-from tests.report_inputs import REFERENCE, Inputs, build, change, load
+from tests.report_inputs import REFERENCE, Inputs, Made, build, change, load
 
 from trtproof import artifacts
 from trtproof.measure.verdict import Word
@@ -162,3 +162,27 @@ def test_without_a_gpu_a_cold_start_has_no_context() -> None:
     findings, facts = made(SMALL)
     assert "context" not in facts.metrics[FAST]["cpu-example-8c"]["cold_ms"]
     assert "GPU context" not in [column.title for column in cold_table(findings, facts).columns]
+
+
+def test_the_best_of_pytorch_by_the_gpus_clock_stands_beside_the_reference() -> None:
+    key, graph = "speedup_vs_best_torch_device_p50_b1_ratio", "torch-fp16-graph"
+    variants = dict(ON_GPU.variants) | {graph: Made("torch", "fp32", median_ms=0.3)}
+    findings, facts = made(replace(ON_GPU, variants=variants))
+    best = on_device(facts, graph, "device_b1_ms", "p50")
+    for name in (REFERENCE, "onnxruntime-fp32"):
+        own = on_device(facts, name, "device_b1_ms", "p50")
+        value = on_device(facts, name, key, "value")
+        assert value == pytest.approx(best / own, rel=0.01)
+        assert on_device(facts, name, key, "ci_lo") < value < on_device(facts, name, key, "ci_hi")
+    assert key not in facts.metrics[graph]["gpu-example"]
+    table = device_table(findings, facts)
+    place = [column.title for column in table.columns].index("Speed, best PyTorch = 1")
+    cells = {row[0].text: row[place] for row in table.rows if len(row) > place}
+    assert cells[graph].text == "the best PyTorch setting"
+    assert cells["onnxruntime-fp32"].detail.startswith(f"{graph} = 1; 95 % 0.7")
+
+
+def test_with_the_reference_alone_both_device_ratios_are_equal() -> None:
+    found = made(ON_GPU)[1].metrics["onnxruntime-fp32"]["gpu-example"]
+    both = [found[f"speedup_{name}device_p50_b1_ratio"] for name in ("", "vs_best_torch_")]
+    assert both[0] == both[1]

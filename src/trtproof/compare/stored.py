@@ -13,6 +13,7 @@ from trtproof.compare.revision import Revision, fetch_folder
 from trtproof.compare.stored_verdict import StoredValues, judge_stored
 from trtproof.hardware import Hardware
 from trtproof.measure.disturbed import Selection
+from trtproof.measure.protocols import require_one_protocol
 from trtproof.measure.ratios import hodges_lehmann
 from trtproof.measure.samples import read_samples
 from trtproof.measure.schedule import AGAIN
@@ -109,6 +110,8 @@ class Recordings:
             if isinstance(side, NotMeasured):
                 return Absent(pair.variant, f"batch {batch}: {side.reason}", blocks=True)
         before, after = (side for side in sides if isinstance(side, _Side))
+        protocols = (before.variant.protocol, after.variant.protocol)
+        require_one_protocol(protocols, what=f"{pair.variant} at batch {batch}")
         changes = []
         for key in SHOWN[device]:
             figure = self.after.run["figures"].get(key)

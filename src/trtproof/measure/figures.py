@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from trtproof.benchmark_config import FigureConfig, FigureName
+from trtproof.measure.protocols import protocol_of
 from trtproof.measure.quantiles import percentile
 from trtproof.measure.ratios import ratio_of_rounds
 from trtproof.measure.samples import DEVICE, LATENCY, counted
@@ -44,6 +45,8 @@ def values_by_round(
     own = counted(samples)
     own = own[(own["contender"] == contender) & (own["batch"] == batch)]
     own = own[own[figure.column].notna()]
+    if not own.empty:
+        protocol_of(own, what=f"{contender} at batch {batch}")
     times = own[figure.column].to_numpy(dtype=np.int64)
     rounds = own["round"].to_numpy(dtype=np.int64)
     return {

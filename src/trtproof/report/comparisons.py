@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from trtproof.measure.disturbed import Selection
+from trtproof.measure.protocols import require_one_protocol
 from trtproof.measure.verdict import RoundValues, Verdict, VerdictRule, judge
 from trtproof.report.figures import CPU_TIME, HEADLINE, NotMeasured, Timing
 
@@ -78,7 +79,12 @@ class Judge:
             reference: the variant that the others are compared with.
             again: its second run in the same session, which tells the noise.
             contender: any contender of the session; `again` itself for the noise alone.
+
+        Raises:
+            InputError: they were measured by different protocols.
         """
+        timed = [item for item in (reference, again, contender) if isinstance(item, Timing)]
+        require_one_protocol((item.protocol for item in timed), what="a comparison")
         second = again.values_ms if isinstance(again, Timing) else {}
         found = {}
         for key in SHOWN[self.device]:

@@ -7,6 +7,7 @@ from typing import Final
 from trtproof.report.device_times import DEVICE_FIGURE, DeviceFindings, DeviceTime, Parts
 from trtproof.report.figures import NotMeasured
 from trtproof.report.flat import flatten_quantile, flatten_ratio
+from trtproof.report.torch_best import torch_key
 
 SUM: Final = "sum"
 """Both copies and the time between them: what trtexec calls latency."""
@@ -59,7 +60,16 @@ def device_figures(device: DeviceFindings, *, is_reference: bool) -> Figures:
         floor = comparison.verdict.noise_floor
         if is_reference and floor is not None:
             figures[device_noise_key(batch)] = {DEVICE_FIGURE: PERCENT * floor}
-    return figures
+    return figures | _against_torch(device)
+
+
+def _against_torch(device: DeviceFindings) -> Figures:
+    """Return the ratios to the best PyTorch setting."""
+    return {
+        torch_key(DEVICE_FIGURE, batch): flatten_ratio(comparison.verdict)
+        for batch, comparison in device.against_torch.items()
+        if not isinstance(comparison, NotMeasured)
+    }
 
 
 def _launches(launches: DeviceTime) -> dict[str, float]:

@@ -25,6 +25,7 @@ from trtproof.report.session_texts import NS_PER_US
 from trtproof.report.shape_charts import Stack, stacked_bars
 from trtproof.report.targets import main_batch
 from trtproof.report.timing_tables import NO_INTERVAL, word_cell
+from trtproof.report.torch_best import torch_key
 
 PART_TITLES: Final = {
     "h2d": "Copy in (H2D)",
@@ -104,6 +105,7 @@ def device_table(findings: Findings, facts: Facts) -> Table:
         Column(f"Speed, {findings.reference.name} = 1", is_number=True),
         Column("95 % interval", is_number=True),
         Column("Verdict"),
+        Column("Speed, best PyTorch = 1", is_number=True),
         Column("Launches", is_number=True),
     )
     rows: list[Sequence[Cell]] = []
@@ -118,6 +120,7 @@ def device_table(findings: Findings, facts: Facts) -> Table:
                 name,
                 *_launch_cells(facts, variant.name, one),
                 *_speed_cells(facts, variant, one.batch, is_reference=is_reference),
+                _torch_cell(facts, variant, one.batch),
                 _count(one.samples_count),
             )
             for one in found.values()
@@ -177,6 +180,22 @@ def _speed_cells(
     interval = facts.interval(variant.name, key)
     ends = Cell(interval, kind="number") if interval else absent_cell(NO_INTERVAL)
     return facts.device_cell(variant.name, key, "value"), ends, word
+
+
+def _torch_cell(facts: Facts, variant: VariantFindings, batch: int) -> Cell:
+    """Return the ratio to the fastest launches of PyTorch, with whose, the interval and word."""
+    best, found = variant.device.best_torch.get(batch), variant.device.against_torch.get(batch)
+    if best == variant.name:
+        return Cell("the best PyTorch setting", kind="number")
+    if best is None:
+        return absent_cell("no variant of backend torch has device time")
+    if not isinstance(found, Comparison):
+        return absent_cell(found.reason if found else "the best one was not timed at this batch")
+    key = torch_key(DEVICE_FIGURE, batch)
+    word = found.verdict.word if found.verdict.gates else f"{found.verdict.word}, indicative"
+    interval = facts.interval(variant.name, key)
+    detail = f"{best} = 1; {f'95 % {interval}' if interval else NO_INTERVAL}; {word}"
+    return replace(facts.device_cell(variant.name, key, "value"), detail=detail)
 
 
 def _harness_cell(findings: Findings) -> Cell:

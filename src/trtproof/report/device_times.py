@@ -6,8 +6,8 @@ like latency. The names are trtexec's: H2D, GPU compute, D2H, enqueue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from trtproof.measure.samples import DEVICE, PARTS, WARMUP, counted, of_scenario
 from trtproof.measure.schedule import AGAIN
 from trtproof.measure.verdict import RoundValues, VerdictRule, judge
 from trtproof.report.comparisons import NO_COMMON_ROUND, Comparison
+from trtproof.report.device_torch import find_device_best
 from trtproof.report.figures import (
     Blocks,
     NotMeasured,
@@ -81,11 +82,17 @@ class Parts:
 
 @dataclass(frozen=True)
 class DeviceFindings:
-    """One variant's, by batch size; the reference's comparisons are with its own second run."""
+    """One variant's, by batch size; the reference's comparisons are with its own second run.
+
+    `best_torch` is the variant of backend torch whose launches are the fastest, which
+    `against_torch` compares with.
+    """
 
     launches: Mapping[int, DeviceTime] | NotMeasured
     parts: Mapping[int, Parts] | NotMeasured
     comparisons: Mapping[int, Comparison | NotMeasured]
+    best_torch: Mapping[int, str] = field(default_factory=dict)
+    against_torch: Mapping[int, Comparison | NotMeasured] = field(default_factory=dict)
 
 
 def read_device_times(
@@ -93,6 +100,7 @@ def read_device_times(
     record: Note,
     absent: Mapping[str, NotMeasured | None],
     reference: str,
+    torch: Collection[str],
 ) -> dict[str, DeviceFindings]:
     """Return what was found of every variant.
 
@@ -101,10 +109,12 @@ def read_device_times(
         record: run.json.
         absent: variant -> why nothing of it counts, or None.
         reference: the variant that others are compared with.
+        torch: the variants of backend torch.
     """
     session = _Session(samples, record)
     second = session.launches(f"{reference}{AGAIN}", absent[reference])
     launches = {name: session.launches(name, why) for name, why in absent.items()}
+    best = find_device_best(launches, torch, launches[reference], second)
     return {
         name: DeviceFindings(
             launches=launches[name],
@@ -112,6 +122,8 @@ def read_device_times(
             comparisons=session.compare(
                 launches[reference], second, second if name == reference else launches[name]
             ),
+            best_torch=best.names,
+            against_torch=session.compare(best.without(name), best.again, launches[name]),
         )
         for name, why in absent.items()
     }

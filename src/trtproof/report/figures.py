@@ -15,6 +15,7 @@ import numpy as np
 
 from trtproof.measure import samples as measured
 from trtproof.measure.figures import FIGURES, Figure, sessions_by_round
+from trtproof.measure.protocols import protocol_of
 from trtproof.measure.quantiles import (
     BEYOND_COUNT,
     MEDIAN,
@@ -25,6 +26,7 @@ from trtproof.measure.quantiles import (
     percentile,
 )
 from trtproof.measure.ratios import GATE_CONFIDENCE, Bounds
+from trtproof.measure.schedule import PROTOCOL
 from trtproof.tensor import Array
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ class Timing:
     values_ms: Mapping[str, Mapping[int, float]]
     sessions: Mapping[int, int]
     curve_ms: tuple[tuple[float, float, float], ...]
+    protocol: str = PROTOCOL
 
     @property
     def p50_ms(self) -> float:
@@ -131,6 +134,7 @@ def time_contender(samples: DataFrame, contender: str, batch: int) -> Timing | N
         },
         sessions=sessions,
         curve_ms=_curve_ms(latencies_ms),
+        protocol=protocol_of(rows, what=f"{contender} at batch {batch}"),
     )
 
 

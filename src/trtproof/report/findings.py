@@ -17,6 +17,7 @@ from trtproof.report.device_times import DeviceFindings
 from trtproof.report.evidence import Evidence
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.gpu_findings import GpuFindings
+from trtproof.report.protocol_times import ProtocolTimes
 from trtproof.report.scenarios import Scenarios
 from trtproof.report.torch_best import TorchBest
 from trtproof.scoring.difference import TensorDifference
@@ -182,6 +183,7 @@ class VariantFindings:
     reason_code: str = ""
     host_peak_bytes: int | None = None
     against_torch: Mapping[int, Comparisons | NotMeasured] = field(default_factory=dict)
+    protocols: Sequence[ProtocolTimes] | NotMeasured = ()
 
     @property
     def is_timed(self) -> bool:

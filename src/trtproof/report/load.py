@@ -99,6 +99,7 @@ def _variant(
         timings=timed.timings[name],
         comparisons=timed.comparisons[name],
         against_torch=timed.against_torch[name],
+        protocols=timed.protocols[name],
         scenarios=timed.scenarios[name],
         device=timed.device[name],
         answers=timed.answers[name],

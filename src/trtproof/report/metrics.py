@@ -22,6 +22,7 @@ from trtproof.report.findings import Findings, Plan, Run, Scores, VariantFinding
 from trtproof.report.flat import flatten_quantile, flatten_ratio, known
 from trtproof.report.gpu_figures import gpu_figures
 from trtproof.report.ladder import path_figures
+from trtproof.report.protocol_times import protocol_figures
 from trtproof.report.relative import (
     host_peak_ratio,
     plan_size_ratio,
@@ -104,7 +105,7 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
             metrics |= _timing(timing)
             metrics |= _comparisons(variant.comparisons[batch], batch, is_reference=is_reference)
     measured = device_figures(variant.device, is_reference=is_reference)
-    measured |= list_ratios(variant.against_torch)
+    measured |= list_ratios(variant.against_torch) | protocol_figures(variant.protocols)
     metrics |= {key: _rounded(values) for key, values in measured.items()}
     metrics |= _scenarios(variant.scenarios)
     if isinstance(findings.run, Run) and variant.name in findings.run.graphs:

@@ -34,6 +34,7 @@ from trtproof.report.imported import show_imports
 from trtproof.report.ladder_tables import ladder_table
 from trtproof.report.pictures import Picture
 from trtproof.report.place import elsewhere_text
+from trtproof.report.protocol_tables import protocol_table
 from trtproof.report.provenance import identity_rows, reproduce_lines
 from trtproof.report.quiet import quiet_table
 from trtproof.report.session_texts import control_text
@@ -116,6 +117,7 @@ def _session_context(findings: Findings, facts: Facts) -> dict[str, Any]:
         "starts": pictures.draw_starts(findings, facts),
         "control": control_text(findings, facts, batch),
         "torch_table": torch_table(findings, facts),
+        "protocol_table": protocol_table(findings, facts),
         "parts": device_tables.draw_parts(findings, facts),
         "parts_table": device_tables.parts_table(findings, facts),
         "advice_table": advice_table(findings),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import exp, log
 from statistics import median
 
+from trtproof.measure.protocols import require_one_protocol
 from trtproof.measure.ratios import (
     GATE_CONFIDENCE,
     SHOWN_CONFIDENCE,
@@ -99,6 +100,7 @@ def tail_ratio(
             return NotMeasured("a round's own P99 takes 1,000 requests; raise benchmark.requests")
     if isinstance(reference, NotMeasured) or isinstance(variant, NotMeasured):
         return NotMeasured(NO_COMMON_ROUND)
+    require_one_protocol((reference.protocol, variant.protocol), what="a ratio of P99s")
     before, after = reference.values_ms[WALL_P99], variant.values_ms[WALL_P99]
     gone = {*reference.left_out, *variant.left_out}
     common = sorted((before.keys() & after.keys()) - gone)

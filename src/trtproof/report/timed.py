@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,9 +22,17 @@ from trtproof.report.findings import AnswerCheck, Run, Settings
 from trtproof.report.gpu_findings import read_state
 from trtproof.report.left_out import read_selection
 from trtproof.report.place import find_measured
+from trtproof.report.protocol_times import ProtocolTimes, read_protocol_times
 from trtproof.report.scenarios import Scenarios, read_scenarios
 from trtproof.report.sources import Sources, flatten, reason_text
-from trtproof.report.torch_best import Control, Timings, TorchBest, compare_with_best, find_best
+from trtproof.report.torch_best import (
+    Control,
+    Timings,
+    TorchBest,
+    compare_with_best,
+    find_best,
+    list_torch,
+)
 from trtproof.sidecar import EngineRecord
 
 if TYPE_CHECKING:
@@ -52,6 +60,7 @@ class Timed:
     best_torch: Mapping[int, TorchBest | NotMeasured]
     against_torch: Mapping[str, Mapping[int, Comparisons | NotMeasured]]
     scenarios: Mapping[str, Scenarios]
+    protocols: Mapping[str, Sequence[ProtocolTimes] | NotMeasured]
     device: Mapping[str, DeviceFindings]
     answers: Mapping[str, AnswerCheck | NotMeasured]
 
@@ -100,7 +109,8 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
             best, timings, Control(timings[reference], again), judges.make
         ),
         scenarios={name: scenarios.find(name, why) for name, why in absent.items()},
-        device=read_device_times(every, record, absent, reference),
+        protocols=read_protocol_times(every, record, absent),
+        device=read_device_times(every, record, absent, reference, list_torch(settings.variants)),
         answers=checks,
     )
 

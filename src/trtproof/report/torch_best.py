@@ -39,11 +39,16 @@ class TorchBest:
     timed: tuple[str, ...]
 
 
+def list_torch(variants: Mapping[str, VariantConfig]) -> list[str]:
+    """Return the variants of backend torch."""
+    return [name for name, config in variants.items() if config.backend == TORCH]
+
+
 def find_best(
     variants: Mapping[str, VariantConfig], timings: Mapping[str, Timings], batch: int
 ) -> TorchBest | NotMeasured:
     """Return the best PyTorch setting at a batch size, or why there is none."""
-    names = [name for name in timings if variants[name].backend == TORCH]
+    names = [name for name in list_torch(variants) if name in timings]
     if not names:
         return NotMeasured(NO_VARIANT)
     medians: dict[str, float] = {}
