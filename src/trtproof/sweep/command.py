@@ -18,7 +18,7 @@ from trtproof.sweep.app import Request
 from trtproof.sweep.board import Board, Cell, with_job
 from trtproof.sweep.devices import Placement, find_uuids, hold, list_devices, place_job
 from trtproof.sweep.experiment import Order, Outcome, Processes, run_experiment
-from trtproof.sweep.messages import tell_begin, tell_end, tell_job
+from trtproof.sweep.messages import tell_begin, tell_end, tell_job, tell_start
 from trtproof.sweep.opening import experiment_name, open_record
 from trtproof.sweep.plan import Plan, claims, plan_job
 from trtproof.sweep.record import (
@@ -169,6 +169,8 @@ class SweepRun:
             variables=placement.variables.get(device, {}),
         )
         with hold(device, give_up=lambda: self.processes.stopped) as held:
+            if held:
+                tell_start(job, len(self.record.jobs), device=device, log=order.log)
             outcome = self._run_order(order, device) if held else Outcome(0.0)
         if self.processes.stopped and outcome.revision is None:
             return JobRecord(number=job.number, overrides=job.overrides)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from trtproof.compose import compose
 from trtproof.config import PARAMS_FILE
 from trtproof.errors import PipelineError
 from trtproof.progress import note
-from trtproof.sweep.record import FILE, JobRecord, Status, SweepRecord, folder
+from trtproof.sweep.record import FILE, Job, JobRecord, Status, SweepRecord, folder
 from trtproof.sweep.snapshot import Snapshot
 
 SHOWN: Final = 5
@@ -40,6 +41,15 @@ def _is_stale() -> bool:
     return not PARAMS_FILE.exists() or PARAMS_FILE.read_text(encoding="utf-8") != text
 
 
+def tell_start(job: Job, count: int, *, device: str, log: Path) -> None:
+    """Say that a job begins, where, and where to watch it."""
+    note(f"[{job.number + 1}/{count}] {_cell(job)}: runs on {device}, log {log}")
+
+
+def _cell(job: Job) -> str:
+    return " ".join(job.overrides) or "conf/ as it is"
+
+
 def tell_job(job: JobRecord, count: int) -> None:
     """Say what became of a job; `count` is how many there are."""
     what = {
@@ -48,8 +58,7 @@ def tell_job(job: JobRecord, count: int) -> None:
         Status.SKIPPED: f"skipped: {job.reason}",
         Status.MISSING: "stopped",
     }
-    cell = " ".join(job.overrides) or "conf/ as it is"
-    note(f"[{job.number + 1}/{count}] {cell}: {what[job.status]}")
+    note(f"[{job.number + 1}/{count}] {_cell(job)}: {what[job.status]}")
 
 
 def tell_end(record: SweepRecord) -> None:
