@@ -62,7 +62,8 @@ def open_record(request: Request, snapshot: Snapshot) -> SweepRecord:
 def _make_record(request: Request, snapshot: Snapshot) -> SweepRecord:
     """Return a record of nothing yet, named after its jobs and its sources if not by the user."""
     key = {"cells": request.cells, "base": snapshot.base, "sources": snapshot.sources}
-    name = request.name or f"sweep-{artifacts.sha256_json(key)[:8]}"
+    own = f"sweep-{artifacts.sha256_json(key)[:8]}"
+    name = own if request.name is None else request.name
     if not NAME.fullmatch(name):
         raise ConfigError(
             key="sweep.name",
