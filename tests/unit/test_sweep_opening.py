@@ -85,6 +85,14 @@ def test_other_constraints_judge_the_same_jobs(there) -> None:
     assert statuses(record) == ["done", "missing", "missing"]
 
 
+def test_a_resumed_sweep_keeps_its_question_unless_asked_another(there) -> None:
+    write_record(open_record(Request(CELLS, "throughput_ips", ("p99_ms<=4",), "grid"), snapshot()))
+    kept = open_record(Request(cells=((),), resume="grid"), snapshot())
+    assert (kept.objective, kept.constraints) == ("throughput_ips", ("p99_ms<=4",))
+    other = open_record(Request(((),), constraints=("p99_ms<=2",), resume="grid"), snapshot())
+    assert (other.objective, other.constraints) == (None, ("p99_ms<=2",))
+
+
 def test_a_removed_experiment_is_missing_again(there) -> None:
     begun(there)
     there.clear()
