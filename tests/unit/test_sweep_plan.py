@@ -69,3 +69,10 @@ def test_another_recipe_option_is_another_conversion_build_and_evaluation() -> N
     chained = "recipe=[fp32,int8,int8_fp16]"
     fp32 = ("variant=[torch-fp32]", chained)
     assert len(claimed(*fp32) - claimed(*fp32, "+recipes.int8.options.exclude=[fc]")) == 2
+
+
+def test_other_calibration_samples_matter_to_what_is_calibrated_alone() -> None:
+    cell = "variant=[torch-fp32,onnxruntime-int8_cpu]"
+    changed = claimed(cell) - claimed(cell, "calibrate.batch=8")
+    # the ranges, int8_cpu's conversion and build, and both evaluations
+    assert len(changed) == 5

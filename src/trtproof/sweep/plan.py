@@ -52,19 +52,20 @@ def _made(params: Params) -> Iterator[list[Any]]:
     yield ["calibrate", *model, *data]
     recipes = {name: msgspec.to_builtins(recipe) for name, recipe in params.recipes.items()}
     for name in recipes:
-        yield ["convert", name, *model, *_chain(recipes, name)]
+        yield ["convert", name, *model, *_chain(recipes, name, data)]
     for variant in params.variants.values():
         build = msgspec.to_builtins(variant.build)
-        recipe = _chain(recipes, variant.recipe)
+        recipe = _chain(recipes, variant.recipe, data)
         yield ["build", *model, variant.backend, variant.recipe, variant.source, build, *recipe]
         run, evaluate = msgspec.to_builtins(variant.run), msgspec.to_builtins(params.evaluate)
         yield ["evaluate", *model, *data, variant.backend, build, run, evaluate, *recipe]
 
 
-def _chain(recipes: dict[str, Any], name: str) -> list[Any]:
-    """Return a recipe and those that it stands on."""
+def _chain(recipes: dict[str, Any], name: str, data: list[Any]) -> list[Any]:
+    """Return a recipe and those that it stands on, and the data where one of them uses any."""
     chain: list[Any] = []
     while name in recipes and recipes[name] not in chain:
         chain.append(recipes[name])
         name = recipes[name]["source"].rpartition("/")[2]
-    return chain
+    calibrated = any(recipe["calibration"] == str(artifacts.CALIBRATE) for recipe in chain)
+    return [*chain, *(data if calibrated else [])]
