@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from tests.pipeline import models
 from tests.pipeline.project import RAN, Outcome, Project
@@ -23,6 +24,14 @@ GRID = (
     "dataset.evaluation.file=data/cut.npz,data/evaluation.npz,data/second.npz",
 )
 """Three jobs: the first fails at its samples, the others share one plan that is not built yet."""
+
+
+@pytest.fixture(autouse=True)
+def _devices_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep apart from other sweeps of this machine, whose jobs a test need not wait for."""
+    folder = tmp_path / "locks"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
 
 
 def sweep(project: Project, *words: str) -> Outcome:
@@ -97,7 +106,11 @@ def kill_at(project: Project, stage: str, marker: Path) -> None:
     """Start the grid and kill its command, and nothing else, when a stage is nearly done."""
     project.host["pause"] = {"stage": stage, "marker": str(marker)}
     command = project.start(*SWEEP, *GRID)
-    family = {int(wait_for(marker))} | processes_in(project.root) | clones_processes(project)
+    family = (
+        {int(wait_for(marker, seconds=300))}
+        | processes_in(project.root)
+        | clones_processes(project)
+    )
     os.kill(command.pid, signal.SIGKILL)
     command.communicate(timeout=30)
     assert len(family) > 2
@@ -146,7 +159,7 @@ def test_an_interrupted_run_of_one_job_leaves_what_can_be_resumed_and_applied(
     onnx_project.host["pause"] = {"stage": "probe", "marker": str(marker)}
     before = state(onnx_project)
     first = onnx_project.start(*SWEEP, "sweep.name=one", "budget=example")
-    stage = int(wait_for(marker))
+    stage = int(wait_for(marker, seconds=300))
     family = clones_processes(onnx_project) | {stage}
     os.kill(first.pid, signal.SIGINT)
     output, _ = first.communicate(timeout=60)
