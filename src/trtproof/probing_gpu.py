@@ -68,6 +68,18 @@ def find_gpu(index: int) -> Gpu | None:
         return read_gpu(nvml, handles[index])
 
 
+def find_gpus() -> list[Gpu]:
+    """Return every GPU that this process may use, in the order of CUDA_VISIBLE_DEVICES.
+
+    Raises:
+        HardwareError: as `find_gpu`.
+    """
+    with open_nvml() as nvml:
+        if nvml is None or ask(nvml.nvmlDeviceGetCount) == 0:
+            return []
+        return [read_gpu(nvml, handle) for handle in visible_devices(nvml)]
+
+
 def visible_devices(nvml: ModuleType) -> list[Any]:
     """Return the handles of the GPUs that CUDA_VISIBLE_DEVICES shows, in its order.
 

@@ -37,6 +37,9 @@ class RecordingRunner:
     def wait(self) -> None:
         self.calls.append("wait")
 
+    def finish_launch(self) -> PartTimes:
+        return PartTimes()
+
     def finish_request(self, slot: int) -> PartTimes:
         return PartTimes()
 

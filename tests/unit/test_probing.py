@@ -206,6 +206,16 @@ def test_the_gpu_is_chosen_by_its_index(machine):
         probing_gpu.find_gpu(2)
 
 
+def test_all_visible_gpus_are_listed_in_their_order_and_none_where_there_is_none(
+    machine, monkeypatch
+):
+    assert probing_gpu.find_gpus() == []
+    machine.put_nvml(FakeNvml(count=3))
+    assert [gpu.index for gpu in probing_gpu.find_gpus()] == [0, 1, 2]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
+    assert [gpu.index for gpu in probing_gpu.find_gpus()] == [2, 0]
+
+
 @pytest.mark.parametrize(
     ("visible", "numbers"),
     [("1", [1]), ("1,0", [1, 0]), ("GPU-1fe4", [1]), ("0,9,1", [0]), (" 1 , 0", [1, 0])],
