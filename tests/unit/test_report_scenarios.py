@@ -102,7 +102,8 @@ def test_a_variant_that_did_not_settle_alone_says_so():
     metrics = facts.metrics[INT8][facts.slug]
     assert metrics["sustained_b1_ms"]["p50"] == pytest.approx(0.42, rel=0.05)
     assert metrics["cold_ms"]["first"] == 6.0
-    assert metrics["load_b1_s2_ips"].keys() == {"value", "min", "max"}
+    ends = {f"{kind}_{end}" for kind in ("ci", "gate") for end in ("lo", "hi")}
+    assert metrics["load_b1_s2_ips"].keys() == {"value", "min", "max", *ends}
 
 
 def test_a_scenario_that_the_profile_leaves_out_is_not_measured():

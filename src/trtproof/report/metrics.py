@@ -15,6 +15,7 @@ from typing import Any, Final
 from trtproof.measure.quantiles import Quantile
 from trtproof.measure.ratios import Bounds
 from trtproof.measure.verdict import Verdict
+from trtproof.report import deciding
 from trtproof.report.calibration_figures import calibration_figures, is_calibrated
 from trtproof.report.comparisons import WALL_P99, Comparisons
 from trtproof.report.engine_figures import engine_figures
@@ -100,6 +101,8 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
         if isinstance(timing, Timing):
             metrics |= _timing(timing)
             metrics |= _comparisons(variant.comparisons[batch], batch, is_reference=is_reference)
+    if metrics and findings.selection.mostly_disturbed:
+        metrics[deciding.MOSTLY_DISTURBED] = 1
     metrics |= _scenarios(variant.scenarios)
     if isinstance(findings.run, Run) and variant.name in findings.run.graphs:
         metrics["cuda_graph_captured"] = findings.run.graphs[variant.name]
@@ -153,6 +156,7 @@ def _timing(timing: Timing) -> Metrics:
     }
     for name, quantile in timing.percentiles.items():
         latency |= _quantile(name, quantile)
+    latency |= deciding.latency_gates(timing)
     if timing.left_out:
         latency["p50_all_rounds"] = timing.all_p50_ms
     metrics: Metrics = {
@@ -224,9 +228,9 @@ def _scenarios(scenarios: Scenarios) -> Metrics:
     metrics: Metrics = {}
     if not isinstance(scenarios.throughput, NotMeasured):
         for load in scenarios.throughput:
-            rates = {"value": load.rate_ips, "min": min(load.rates_ips), "max": max(load.rates_ips)}
-            metrics[load_key(load, "ips")] = _rounded(rates)
-            metrics[load_key(load, "ms")] = _rounded(load.latencies_ms)
+            metrics[load_key(load, "ips")] = _rounded(deciding.load_rates(load))
+            metrics[load_key(load, "ms")] = _rounded(deciding.load_latencies(load))
+            metrics[load_key(load, "count")] = load.requests_count
     if not isinstance(scenarios.sustained, NotMeasured):
         for one in scenarios.sustained:
             metrics[f"sustained_b{one.batch}_ms"] = _rounded(one.latencies_ms)
