@@ -1,0 +1,1 @@
+"""Hydra multirun whose every job is a DVC experiment: `python -m trtproof.sweep -m ...`."""
