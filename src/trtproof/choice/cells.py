@@ -68,9 +68,13 @@ class Cell:
 
     @property
     def configuration(self) -> tuple[str, str, int, int]:
-        """Return what makes it the same configuration as one of another job."""
-        key = self.result.settings.timing_key(self.variant)
-        return self.variant, key, self.batch, self.streams
+        """Return what makes it the same configuration as one of another job.
+
+        The reference is calibrated nowhere, so it is the same one in all of them.
+        """
+        settings = self.result.settings
+        keyed = settings.variant_key if self.is_reference else settings.timing_key
+        return self.variant, keyed(self.variant), self.batch, self.streams
 
     @property
     def metrics(self) -> Mapping[str, Any]:

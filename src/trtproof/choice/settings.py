@@ -85,14 +85,20 @@ class JobSettings:
 
     def timing_key(self, variant: str) -> str:
         """Return what a variant's times depend on besides batch size and streams."""
-        shared = self.without_grid()
         return artifacts.sha256_json(
-            {
-                **{key: value for key, value in shared.items() if key not in UNTIMED},
-                "variant": self.variants[variant],
-                "recipes": self.recipes_of(variant),
-            }
+            {"session": self.session_key(), "own": self.variant_key(variant)}
         )
+
+    def session_key(self) -> str:
+        """Return what all variants of one session share, whichever they are."""
+        shared = self.without_grid()
+        own = {key: value for key, value in shared.items() if key not in UNTIMED}
+        return artifacts.sha256_json({**own, "variant": self.variants[self.reference]})
+
+    def variant_key(self, variant: str) -> str:
+        """Return what one variant brings into a session: its settings and its recipes'."""
+        own = {"variant": self.variants[variant], "recipes": self.recipes_of(variant)}
+        return artifacts.sha256_json(own)
 
     def recipes_of(self, variant: str) -> dict[str, Any]:
         """Return a variant's recipe with those that it is converted from."""
@@ -115,7 +121,7 @@ class JobSettings:
         return {**self.data, "benchmark": benchmark}
 
 
-UNTIMED: Final = ("variants", "recipes", "budget", "compare", "evaluate")
+UNTIMED: Final = ("variants", "recipes", "budget", "compare", "evaluate", "sensitivity")
 GRID: Final = ("batches", "streams")
 CONVERTED: Final = artifacts.convert("x").parent.as_posix()
 

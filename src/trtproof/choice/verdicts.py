@@ -27,7 +27,7 @@ class CellVerdict:
 
 @dataclass(frozen=True)
 class Judged:
-    """A cell with what it has of every weighed figure, and the verdict on every constraint."""
+    """A cell with the objective, its values on the axes, and the verdict on every constraint."""
 
     cell: Cell
     objective: Value | NotMeasured
@@ -56,12 +56,12 @@ class Judged:
         return own or any(item.is_indicative for item in self.verdicts)
 
 
-def judge_cell(cell: Cell, question: Question) -> Judged:
-    """Return a cell with its verdicts."""
+def judge_cell(cell: Cell, question: Question, axes: Sequence[Figure]) -> Judged:
+    """Return a cell with its verdicts, and its place on the axes."""
     return Judged(
         cell=cell,
         objective=measure(question.objective, cell),
-        values=[_value(figure, cell) for figure in question.figures],
+        values=[_value(figure, cell) for figure in axes],
         verdicts=[judge_constraint(cell, item) for item in question.constraints],
     )
 
