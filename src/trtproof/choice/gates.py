@@ -3,14 +3,15 @@
 The lightest loads run first, so that every recipe's accuracy is known before anything is timed
 twice, and latency is known from small loads up. A job is skipped where each of its variants either
 missed a limit of accuracy in an earlier job (the same recipe, model, data and backend), or is
-timed only under loads at least as heavy as one that missed a limit of latency: a larger batch or
-one more stream never makes a request faster. Only `missed` skips; what is inconclusive runs.
+timed only under loads at least as heavy as one that missed a limit of latency (a larger batch or
+one more stream never makes a request faster) and under such that an earlier job has timed. Only
+`missed` skips; what is inconclusive runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import yaml
@@ -60,10 +61,11 @@ def read_question(objective: str, constraints: Sequence[str]) -> Question:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Missed limits of finished jobs, by what they hold for."""
+    """Missed limits of finished jobs, by what they hold for, and the loads that were timed."""
 
-    accuracy: dict[str, str]
-    latency: dict[str, list[tuple[Point, str]]]
+    accuracy: dict[str, str] = field(default_factory=dict)
+    latency: dict[str, list[tuple[Point, str]]] = field(default_factory=dict)
+    timed: dict[str, set[Point]] = field(default_factory=dict)
 
 
 class Gates:
@@ -103,7 +105,7 @@ class Gates:
         return self._settings[job.overrides]
 
     def _collect(self, finished: Sequence[JobRecord]) -> Verdicts:
-        found = Verdicts({}, {})
+        found = Verdicts()
         for job in finished:
             if job.status is Status.DONE:
                 self._collect_job(self._results.read(job), found)
@@ -113,6 +115,8 @@ class Gates:
         for cell in list_cells(result):
             if cell.is_reference:
                 continue
+            key = result.settings.timing_key(cell.variant)
+            found.timed.setdefault(key, set()).add((cell.batch, cell.streams))
             for constraint in self._question.constraints:
                 verdict = judge_constraint(cell, constraint)
                 if verdict.word == "missed":
@@ -137,11 +141,12 @@ def find_reason(settings: JobSettings, variant: str, missed: Verdicts) -> str | 
     """Return why a variant of a job need not be timed, or None where it must."""
     if inaccurate := missed.accuracy.get(settings.accuracy_key(variant)):
         return inaccurate
+    key = settings.timing_key(variant)
+    slow, timed = missed.latency.get(key, []), missed.timed.get(key, set())
     reasons = []
-    slow = missed.latency.get(settings.timing_key(variant), [])
     for batch, streams in settings.points:
         heavier = [why for (b, s), why in slow if b <= batch and s <= streams]
-        if not heavier:
+        if not heavier and (batch, streams) not in timed:
             return None
-        reasons.append(heavier[0])
-    return reasons[0]
+        reasons += heavier[:1]
+    return reasons[0] if reasons else None

@@ -44,18 +44,26 @@ class JobSettings:
         return self.data["benchmark"]["profile"] in INDICATIVE_PROFILES
 
     @property
+    def loads(self) -> list[Point]:
+        """Return what a job is about: its throughput grid, else its batch sizes one by one."""
+        grid = self.data["benchmark"].get("throughput")
+        if grid:
+            return sorted((int(b), int(s)) for b in grid["batches"] for s in grid["streams"])
+        return self._singles
+
+    @property
     def points(self) -> list[Point]:
         """Return every batch size with every number of streams that is timed, ascending."""
-        benchmark = self.data["benchmark"]
-        grid = benchmark.get("throughput") or {"batches": (), "streams": ()}
-        found = {(int(batch), 1) for batch in benchmark["batches"]}
-        found |= {(int(b), int(s)) for b in grid["batches"] for s in grid["streams"]}
-        return sorted(found)
+        return sorted({*self.loads, *self._singles})
+
+    @property
+    def _singles(self) -> list[Point]:
+        return sorted((int(batch), 1) for batch in self.data["benchmark"]["batches"])
 
     @property
     def size(self) -> tuple[int, int, int]:
         """Return how heavy the heaviest load is: jobs of a smaller one run first."""
-        batch, streams = (max(numbers) for numbers in zip(*self.points, strict=True))
+        batch, streams = (max(numbers) for numbers in zip(*self.loads, strict=True))
         return batch * streams, batch, streams
 
     def group(self, slug: str) -> tuple[str, str, str, str]:
