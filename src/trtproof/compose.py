@@ -38,7 +38,7 @@ def compose(overrides: Sequence[str] = (), project: Path | None = None) -> str:
         raise MissingFileError(CONF / "config.yaml", repair="run this in the project's own folder")
     try:
         with (
-            _plugins(root / PLUGINS),
+            project_plugins(root),
             initialize_config_dir(str(root / CONF), version_base=None),
         ):
             config = hydra_compose("config", overrides=list(overrides))
@@ -81,10 +81,11 @@ def require_composed(overrides: Sequence[str] = (), project: Path | None = None)
 
 
 @contextmanager
-def _plugins(folder: Path) -> Iterator[None]:
+def project_plugins(project: Path) -> Iterator[None]:
     """Let Hydra find the project's own plugins, as DVC does."""
     from hydra.core.plugins import Plugins
 
+    folder = project / PLUGINS
     sys.path.append(str(folder))
     try:
         Plugins.instance()

@@ -72,6 +72,19 @@ def find_gpu(index: int) -> Gpu | None:
         return read_gpu(nvml, numbers[index])
 
 
+def find_gpus() -> list[Gpu]:
+    """Return every GPU that this process may use, in the order of CUDA_VISIBLE_DEVICES.
+
+    Raises:
+        HardwareError: as `find_gpu`.
+    """
+    with open_nvml() as nvml:
+        count = ask(nvml.nvmlDeviceGetCount) if nvml is not None else 0
+        if nvml is None or count == 0:
+            return []
+        return [read_gpu(nvml, number) for number in visible_numbers(nvml, count)]
+
+
 @contextmanager
 def open_nvml() -> Iterator[ModuleType | None]:
     """Yield the initialised NVML, or None where there is neither a GPU nor a driver.
