@@ -20,6 +20,7 @@ from trtproof.errors import InputError
 
 FINALISTS: Final = 3
 SUFFIX: Final = "-final-"
+BEFORE_QUOTE: Final = re.compile(r"(\\*)('|\Z)")
 PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 OTHER_SETTINGS: Final = (
     "its job differs from the best one's in more than variants and recipes, so that both cannot be "
@@ -137,8 +138,12 @@ def to_override(value: Any) -> str:
         )
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ",".join(map(to_override, value)) + "]"
-    text = str(value).replace("'", "\\'")
-    return f"'{text}'"
+    return f"'{BEFORE_QUOTE.sub(_escape, str(value))}'"
+
+
+def _escape(found: re.Match[str]) -> str:
+    """Return a quote escaped, and doubled the backslashes before it or before the end."""
+    return found[1] * 2 + ("\\'" if found[2] else "")
 
 
 def _key(key: Any) -> str:
