@@ -74,6 +74,7 @@ def settings(job: MadeJob) -> dict[str, Any]:
     """Return a job's params.yaml."""
     return {
         "model": {"name": job.model, "source": "module", "weights": None, "options": {}},
+        "pythonpath": [],
         "dataset": {"name": "digits"},
         "export": {"opset": 20},
         "evaluate": {"batch": 8, "scorers": ["top1"], "keep_outputs": 4},
