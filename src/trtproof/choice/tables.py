@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from trtproof.choice.cells import Value, measure
 from trtproof.choice.choose import GroupChoice
-from trtproof.choice.duel import Duel
 from trtproof.choice.figures import Figure
 from trtproof.choice.finals import FinalPlan
 from trtproof.choice.question import say_value
@@ -71,20 +70,19 @@ def verdict_cell(verdict: CellVerdict) -> Cell:
 
 def winner_table(winner: Winner) -> Table:
     """Return one row per finalist: what the last session found."""
-    question_figures = [item.constraint for item in winner.judged[0].verdicts]
+    constraints = [item.constraint for item in winner.judged[0].verdicts]
     columns = (
         Column("Finalist"),
         Column("Objective", is_number=True),
-        *(Column(str(constraint)) for constraint in question_figures),
+        *(Column(str(constraint)) for constraint in constraints),
         Column("Against the best"),
     )
-    duels = {duel.second: duel for duel in winner.duels}
     rows = [
         (
             Cell(item.cell.name),
             Cell(_objective(item), kind="number"),
             *(verdict_cell(verdict) for verdict in item.verdicts),
-            _place(item, winner, duels.get(item.cell)),
+            _place(item, winner),
         )
         for item in winner.judged
     ]
@@ -96,9 +94,10 @@ def _objective(item: Judged) -> str:
     return f"{found.value:.5g}" if isinstance(found, Value) else NOT_MEASURED
 
 
-def _place(item: Judged, winner: Winner, duel: Duel | None) -> Cell:
+def _place(item: Judged, winner: Winner) -> Cell:
     if winner.best and item.cell == winner.best[0]:
         return Cell("best")
+    duel = next((one for one in winner.duels if one.second == item.cell), None)
     if duel is None:
         return Cell("not weighed", detail=f"its constraints: {item.word}")
     word = "worse" if duel.is_clear else "no difference found"
