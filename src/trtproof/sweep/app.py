@@ -147,11 +147,16 @@ def _read_job(config: Any, words: Sequence[str]) -> Request:
     )
     return Request(
         cells=(cell,),
-        objective=config.objective,
+        objective=_text(config.objective),
         constraints=tuple(str(item) for item in config.constraints),
-        name=config.sweep.name,
-        resume=config.sweep.resume,
+        name=_text(config.sweep.name),
+        resume=_text(config.sweep.resume),
     )
+
+
+def _text(value: Any) -> str | None:
+    """Return a value as text: Hydra reads a name like 7 as a number."""
+    return None if value is None else str(value)
 
 
 def _join(jobs: Sequence[Request]) -> Request:

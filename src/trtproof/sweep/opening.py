@@ -35,7 +35,9 @@ def open_record(request: Request, snapshot: Snapshot) -> SweepRecord:
         ConfigError: the name cannot be one, or is taken.
     """
     if request.resume is not None:
-        return _reopen(read_record(request.resume), snapshot)
+        begun = read_record(request.resume)
+        asked = request if request.objective or request.constraints else begun
+        return _reopen(_with_question(begun, asked), snapshot)
     made = _make_record(request, snapshot)
     if (folder(made.name) / FILE).exists():
         begun = read_record(made.name)
@@ -45,10 +47,7 @@ def open_record(request: Request, snapshot: Snapshot) -> SweepRecord:
                 problem=f"{made.name} is a sweep of other jobs",
                 repair=f"take another name, or go on with it by `sweep.resume={made.name}`",
             )
-        begun = msgspec.structs.replace(
-            begun, objective=request.objective, constraints=request.constraints
-        )
-        return _reopen(begun, snapshot)
+        return _reopen(_with_question(begun, request), snapshot)
     taken = sorted(_names(made) & experiments(made.base).keys())
     if taken and request.name is not None:
         raise ConfigError(
@@ -59,10 +58,16 @@ def open_record(request: Request, snapshot: Snapshot) -> SweepRecord:
     return _reopen(made, snapshot)
 
 
+def _with_question(record: SweepRecord, asked: Request | SweepRecord) -> SweepRecord:
+    """Return the record with what is asked now: jobs that are done can be judged anew."""
+    return msgspec.structs.replace(record, objective=asked.objective, constraints=asked.constraints)
+
+
 def _make_record(request: Request, snapshot: Snapshot) -> SweepRecord:
     """Return a record of nothing yet, named after its jobs and its sources if not by the user."""
     key = {"cells": request.cells, "base": snapshot.base, "sources": snapshot.sources}
-    name = request.name or f"sweep-{artifacts.sha256_json(key)[:8]}"
+    own = f"sweep-{artifacts.sha256_json(key)[:8]}"
+    name = own if request.name is None else request.name
     if not NAME.fullmatch(name):
         raise ConfigError(
             key="sweep.name",
