@@ -6,7 +6,7 @@ undecided a ring, and numbers are those of the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
 from typing import Final
@@ -26,6 +26,9 @@ WIDTH: Final = 760.0
 HEIGHT: Final = 380.0
 LEFT, RIGHT, TOP, BOTTOM = 76.0, 26.0, 22.0, 46.0
 ARM: Final = 4.5
+ROOM: Final = (34.0, 14.0)
+"""What a number takes, so that two do not cover each other."""
+
 LOG_KINDS: Final = (Kind.LATENCY, Kind.RATE)
 COLOURS: Final = {"met": "ok", "missed": "bad", "inconclusive": "warn", "not measured": "v0"}
 LEGEND: Final = (
@@ -99,12 +102,26 @@ def draw_front(choice: GroupChoice, upright: Figure) -> str:
     _draw_axes(drawing, (level, across), (upright, along), place)
     _draw_limits(drawing, (limits.get(level), limits.get(upright)), (across, along), place)
     _draw_line(drawing, [(x, y) for *_, x, y in shown], (level.better, upright.better), place)
-    named = {*choice.front, *choice.ranked[:3]}
     for number, item, x, y in shown:
         _draw_whiskers(drawing, item.cell, (level, upright), (x, y), place)
-        label = choice.label(number) if number in named else ""
-        _draw_cell(drawing, item, place(x, y), _tip(choice, number), label)
+        _draw_cell(drawing, item, place(x, y), _tip(choice, number))
+    spots = {number: place(x, y) for number, _, x, y in shown}
+    _draw_labels(drawing, {choice.label(n): spots[n] for n in _by_worth(choice) if n in spots})
     return drawing.finish()
+
+
+def _by_worth(choice: GroupChoice) -> list[int]:
+    """Return the cells whose numbers are worth their room, the worthiest first."""
+    return list(dict.fromkeys([*choice.ranked[:3], *choice.front]))
+
+
+def _draw_labels(drawing: Drawing, spots: Mapping[str, Point]) -> None:
+    """Write numbers beside their cells, as far as none lies upon another."""
+    written: list[Point] = []
+    for label, (x, y) in spots.items():
+        if all(abs(x - left) > ROOM[0] or abs(y - high) > ROOM[1] for left, high in written):
+            drawing.text((x + 7, y - 7), label, Type("fg", size=11.5, weight=700))
+            written.append((x, y))
 
 
 def make_scale(values: Sequence[float], figure: Figure, limit: float | None) -> Scale:
@@ -184,7 +201,7 @@ def _draw_whiskers(
         drawing.line(place(middle[0], ends[1][0]), place(middle[0], ends[1][1]), "axis", width=1.2)
 
 
-def _draw_cell(drawing: Drawing, item: Judged, centre: Point, tip: str, label: str) -> None:
+def _draw_cell(drawing: Drawing, item: Judged, centre: Point, tip: str) -> None:
     colour = "v0" if item.cell.is_reference else COLOURS[item.word]
     x, y = centre
     if item.word == "missed":
@@ -194,8 +211,6 @@ def _draw_cell(drawing: Drawing, item: Judged, centre: Point, tip: str, label: s
         drawing.dot(centre, colour, tip=tip)
         if item.word != "met":
             drawing.dot(centre, "card", tip=tip, radius=2.5)
-    if label:
-        drawing.text((x + 7, y - 7), label, Type("fg", size=11.5, weight=700))
 
 
 def _tip(choice: GroupChoice, number: int) -> str:
