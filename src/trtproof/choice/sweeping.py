@@ -24,8 +24,7 @@ def run_question(request: Request) -> int:
         PipelineError: nothing could be run; the message has the repair.
     """
     begun = open_record(request, take_snapshot())
-    objective = request.objective or begun.objective
-    constraints = request.constraints or begun.constraints
+    objective, constraints = begun.objective, begun.constraints
     code = run_sweep(request, make_strategy(objective, constraints))
     if objective is None or code == INTERRUPTED:
         return code
