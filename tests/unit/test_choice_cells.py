@@ -124,6 +124,18 @@ def test_a_mostly_disturbed_session_decides_no_time_and_every_size():
     assert word("plan_mib<=2", disturbed) == "met"
 
 
+def test_energy_and_memory_of_a_gpu_are_figures_where_they_were_measured():
+    gpu = on_device(cell(), energy_b1={"gpu_mj_per_sample": 42.0}, gpu_memory_mib={"peak": 512.0})
+    energy = measure(WORDS.figures["energy_mj"], gpu)
+    assert isinstance(energy, Value)
+    assert (energy.value, energy.bounds) == (42.0, ())
+    assert word("energy_mj<=99", gpu) == "inconclusive"
+    assert word("gpu_peak_mib<=512", gpu) == "met"
+    assert word("gpu_peak_mib<=511", gpu) == "missed"
+    assert word("gpu_peak_mib<=512", cell()) == word("energy_mj<=9", cell()) == "not measured"
+    assert word("energy_mj<=99", cell(streams=2)) == "not measured"
+
+
 def test_the_reference_loses_nothing_against_itself():
     assert word("top1_drop_pp<=0", cell(REFERENCE)) == "met"
     assert word("speedup_ratio>=1.01", cell(REFERENCE)) == "missed"

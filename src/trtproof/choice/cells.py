@@ -162,6 +162,23 @@ def _speed(figure: Figure, cell: Cell) -> Value | NotMeasured:
     return _with_both(found)
 
 
+def _energy(figure: Figure, cell: Cell) -> Value | NotMeasured:
+    """Return the median over windows, which are too few for an interval."""
+    if cell.streams > 1:
+        return NotMeasured("energy is of one request in flight")
+    found = cell.device.get(f"energy_b{cell.batch}")
+    if found is None:
+        return _absent(cell, f"no {figure.name} at batch {cell.batch}")
+    return Value(float(found["gpu_mj_per_sample"]), (), "no interval: windows of energy are few")
+
+
+def _gpu_memory(figure: Figure, cell: Cell) -> Value | NotMeasured:
+    found = cell.device.get("gpu_memory_mib", {}).get(figure.key)
+    if found is None:
+        return _absent(cell, f"no {figure.name}")
+    return Value(float(found), [(float(found), float(found))])
+
+
 def _variant(figure: Figure, cell: Cell) -> Value | NotMeasured:
     if cell.is_reference and figure.unit == "ratio":
         return Value(1.0, [(1.0, 1.0)], "the reference itself")
@@ -193,6 +210,8 @@ READERS: Final[Mapping[Kind, Callable[[Figure, Cell], Value | NotMeasured]]] = {
     Kind.LATENCY: _latency,
     Kind.RATE: _rate,
     Kind.SPEED: _speed,
+    Kind.ENERGY: _energy,
+    Kind.GPU_MEMORY: _gpu_memory,
     Kind.VARIANT: _variant,
     Kind.DROP: _score,
     Kind.SCORE: _score,

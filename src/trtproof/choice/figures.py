@@ -23,6 +23,8 @@ class Kind(StrEnum):
     LATENCY = "latency"
     RATE = "rate"
     SPEED = "speed"
+    ENERGY = "energy"
+    GPU_MEMORY = "gpu memory"
     VARIANT = "variant"
     DROP = "drop"
     SCORE = "score"
@@ -46,9 +48,10 @@ class Figure:
     @property
     def is_timed(self) -> bool:
         """Say whether a session measured it, whose profile and disturbances matter."""
-        return self.kind in {Kind.LATENCY, Kind.RATE, Kind.SPEED} or self.name in TIMED
+        return self.kind in TIMED_KINDS or self.name in TIMED
 
 
+TIMED_KINDS: Final = (Kind.LATENCY, Kind.RATE, Kind.SPEED, Kind.ENERGY)
 TIMED: Final = ("throughput_ratio",)
 """Timed figures of a variant as a whole."""
 
@@ -67,6 +70,8 @@ MEASURED: Final = tuple(
             "wall_p99",
         ),
         ("throughput_ratio", Kind.VARIANT, Better.HIGHER, "best load by the reference's best"),
+        ("energy_mj", Kind.ENERGY, Better.LOWER, "energy of the GPU per sample"),
+        ("gpu_peak_mib", Kind.GPU_MEMORY, Better.LOWER, "memory of the GPU, peak", "peak"),
         ("host_peak_mib", Kind.VARIANT, Better.LOWER, "host memory of the process, peak"),
         ("host_peak_ratio", Kind.VARIANT, Better.LOWER, "host memory by the reference's"),
         ("plan_mib", Kind.VARIANT, Better.LOWER, "size of the plan on disk"),
