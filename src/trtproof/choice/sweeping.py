@@ -38,7 +38,11 @@ def finish(record: SweepRecord, objective: str, constraints: tuple[str, ...]) ->
         PipelineError: a result is not there, or the last session cannot be run.
     """
     question, results, code = ask(record, objective, constraints), GitResults(), 0
-    finals = plan_finals(choose(record, question, results))
+    choice = choose(record, question, results)
+    if not choice.groups:
+        note("no job is done, so that nothing can be chosen")
+        return code
+    finals = plan_finals(choice)
     if finals.plans:
         cells = "; ".join(cell.name for plan in finals.plans for cell in plan.finalists)
         note(f"the best, side by side in one session: {cells}")
