@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sweep_made import REFERENCE, MadeJob, MadeResults, Variant, record_sweep, with_variant
+from tests.sweep_made import (
+    REFERENCE,
+    MadeJob,
+    MadeResults,
+    Variant,
+    make_result,
+    record_sweep,
+    with_variant,
+)
 
-from trtproof.choice.choose import Choice, choose
+from trtproof.choice.choose import Choice, choose, choose_in_group
 from trtproof.choice.figures import make_vocabulary
 from trtproof.choice.finals import FinalPlan, plan_final, to_override
 from trtproof.choice.question import parse_question
+from trtproof.choice.results import JobResult
+from trtproof.choice.settings import read_settings
+from trtproof.compose import compose
+from trtproof.config import parse_params
+from trtproof.settings_check import check_settings
 from trtproof.sweep.record import Status
 
+REPOSITORY = Path(__file__).parents[2]
 INT8, FP32 = "onnxruntime-int8", "onnxruntime-fp32"
 LIMITS = ("p99_ms<=4", "top1_drop_pp<=1")
 JOB = MadeJob(
@@ -153,3 +170,39 @@ def test_nobody_who_may_win_means_no_last_session():
 )
 def test_any_setting_survives_as_an_override_of_hydra(value):
     assert parsed([f"key={to_override(value)}"])["key"] == value
+
+
+def composed(number: int, *overrides: str) -> JobResult:
+    """Return a job of the shipped conf/ whose variants were measured as made up."""
+    data = yaml.safe_load(compose(overrides))
+    own = {
+        name: Variant(config["recipe"], p50_ms=1.0 + place)
+        for place, (name, config) in enumerate(data["variants"].items())
+    }
+    made = MadeJob({REFERENCE: Variant(p50_ms=4.0)} | own, overrides, batches=(1, 8))
+    result = make_result(number, made)
+    return replace(result, settings=read_settings(data, "a job"))
+
+
+def test_hydra_composes_the_last_session_to_the_very_settings_of_its_finalists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    results = [
+        composed(0, "recipe=[fp32,fp16]", f"variant=[{FP32},{REFERENCE},tensorrt-fp16]"),
+        composed(1, "recipe=[fp32,int8_cpu]", f"variant=[onnxruntime-int8_cpu,{REFERENCE}]"),
+    ]
+    question = parse_question("p50_ms", ["p99_ms<=9"], make_vocabulary(["top1"]))
+    plan = plan_final(choose_in_group("group", results, question))
+    assert plan is not None
+    assert {cell.variant for cell in plan.finalists} == {FP32, "onnxruntime-int8_cpu"}
+    text = compose(plan.overrides)
+    check_settings(parse_params(text))
+    data = yaml.safe_load(text)
+    assert set(data["variants"]) == {REFERENCE, *(cell.variant for cell in plan.finalists)}
+    for cell in plan.finalists:
+        own = cell.result.settings
+        assert data["variants"][cell.variant] == own.variants[cell.variant]
+        for name, recipe in own.recipes_of(cell.variant).items():
+            assert data["recipes"][name] == recipe
+    assert data["benchmark"]["batches"] == data["benchmark"]["throughput"]["batches"] == [1]
