@@ -25,7 +25,7 @@ def test_the_grid_is_the_product_of_the_choices_without_the_sweeps_own_settings(
             "variant=[torch-fp32,onnxruntime-fp32],[torch-fp32,onnxruntime-int8_cpu]",
             "model=digits_resnet,resnet50",
             "objective=throughput_ips",
-            'constraints=["p99_ms<=4","top1_drop_pp<=1"]',
+            "constraints=[p99_ms<=4,top1_drop_pp<=1]",  # as bash hands it on
             "sweep.name=grid",
         ]
     )

@@ -165,6 +165,14 @@ def test_what_two_jobs_need_is_never_made_by_both_at_once(
     assert "missing" not in statuses(found)
 
 
+def test_what_is_made_no_longer_keeps_jobs_apart() -> None:
+    both = threading.Barrier(2, timeout=20)
+    runs = Recorder(hook=lambda job, device: job.number and both.wait())
+    found = board(3, runs).run(cells(3, TWO, ["a", "a", "a"]), sorted(TWO), runs)
+    assert runs.ran[0] == 0
+    assert statuses(found) == ["done"] * 3
+
+
 def test_a_job_for_one_device_waits_for_it() -> None:
     seen: dict[int, str] = {}
     runs = Recorder(hook=lambda job, device: seen.__setitem__(job.number, device))

@@ -60,3 +60,19 @@ def test_running_a_plan_another_way_builds_nothing_else() -> None:
     cell = "variant=[torch-fp32,onnxruntime-fp32]"
     run = claimed(cell, "variants.onnxruntime-fp32.run.threads=1")
     assert len(run ^ claimed(cell)) == 2  # the two evaluations
+
+
+def test_another_recipe_option_is_another_conversion_build_and_evaluation() -> None:
+    cell = "variant=[torch-fp32,onnxruntime-int8_cpu]"
+    other = claimed(cell, "+recipes.int8_cpu.options.exclude=[fc]")
+    assert len(claimed(cell) - other) == 3
+    chained = "recipe=[fp32,int8,int8_fp16]"
+    fp32 = ("variant=[torch-fp32]", chained)
+    assert len(claimed(*fp32) - claimed(*fp32, "+recipes.int8.options.exclude=[fc]")) == 2
+
+
+def test_other_calibration_samples_matter_to_what_is_calibrated_alone() -> None:
+    cell = "variant=[torch-fp32,onnxruntime-int8_cpu]"
+    changed = claimed(cell) - claimed(cell, "calibrate.batch=8")
+    # the ranges, int8_cpu's conversion and build, and both evaluations
+    assert len(changed) == 5

@@ -13,12 +13,11 @@ from typing import Final
 
 from trtproof.errors import InputError, PipelineError
 from trtproof.file_cache import FOLDER as CACHE_FOLDER
-from trtproof.progress import note
 from trtproof.sweep.app import Request
 from trtproof.sweep.board import Board, Cell, with_job
 from trtproof.sweep.devices import Placement, find_uuids, hold, list_devices, place_job
 from trtproof.sweep.experiment import Order, Outcome, Processes, run_experiment
-from trtproof.sweep.messages import tell_begin, tell_end, tell_job, tell_start
+from trtproof.sweep.messages import tell_begin, tell_end, tell_job, tell_start, tell_stop
 from trtproof.sweep.opening import experiment_name, open_record
 from trtproof.sweep.plan import Plan, claims, plan_job
 from trtproof.sweep.record import (
@@ -49,8 +48,7 @@ def run_sweep(request: Request, strategy: Strategy) -> int:
         try:
             record = _run_missing(record, snapshot, strategy)
         except KeyboardInterrupt:
-            go_on = f"python -m trtproof.sweep sweep.resume={record.name}"
-            note(f"stopped; the same command goes on with what is missing, as does `{go_on}`")
+            tell_stop(record.name)
             return INTERRUPTED
     tell_end(record)
     return 1 if any(job.status is Status.FAILED for job in record.jobs) else 0
@@ -80,6 +78,7 @@ def _run_missing(record: SweepRecord, snapshot: Snapshot, strategy: Strategy) ->
     """Check and run the jobs that are not done."""
     missing = [job for job in record.jobs if job.status is not Status.DONE]
     if not missing:
+        write_record(record)
         return record
     plans, record = plan_jobs(missing, record, snapshot)
     if not plans:

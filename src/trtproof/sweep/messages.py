@@ -61,6 +61,14 @@ def tell_job(job: JobRecord, count: int) -> None:
     note(f"[{job.number + 1}/{count}] {_cell(job)}: {what[job.status]}")
 
 
+def tell_stop(name: str) -> None:
+    """Say how to go on with a sweep that was interrupted."""
+    text = "stopped; the same command goes on with what is missing"
+    if (folder(name) / FILE).exists():
+        text += f", as does `python -m trtproof.sweep sweep.resume={name}`"
+    note(text)
+
+
 def tell_end(record: SweepRecord) -> None:
     """Say how it ended, and how to look at it."""
     counts = {status: sum(job.status is status for job in record.jobs) for status in Status}

@@ -39,8 +39,8 @@ def plan_job(job: Job) -> Plan | str:
 def claims(params: Params) -> frozenset[str]:
     """Return a name per result that another job may need as well.
 
-    Two jobs with one result in common have one name for it. The converse is not so: a name may
-    stand for two results where the settings cannot tell, and then the jobs wait for nothing.
+    Two jobs whose settings lead to one result have one name for it. Not seen are settings that
+    differ and yet lead to the same bytes.
     """
     return frozenset(artifacts.sha256_json({"made": item})[:16] for item in _made(params))
 
@@ -52,19 +52,20 @@ def _made(params: Params) -> Iterator[list[Any]]:
     yield ["calibrate", *model, *data]
     recipes = {name: msgspec.to_builtins(recipe) for name, recipe in params.recipes.items()}
     for name in recipes:
-        yield ["convert", name, *model, *_chain(recipes, name)]
+        yield ["convert", name, *model, *_chain(recipes, name, data)]
     for variant in params.variants.values():
         build = msgspec.to_builtins(variant.build)
-        recipe = _chain(recipes, variant.recipe)
+        recipe = _chain(recipes, variant.recipe, data)
         yield ["build", *model, variant.backend, variant.recipe, variant.source, build, *recipe]
         run, evaluate = msgspec.to_builtins(variant.run), msgspec.to_builtins(params.evaluate)
-        yield ["evaluate", *model, *data, variant.backend, variant.recipe, build, run, evaluate]
+        yield ["evaluate", *model, *data, variant.backend, build, run, evaluate, *recipe]
 
 
-def _chain(recipes: dict[str, Any], name: str) -> list[Any]:
-    """Return a recipe and those that it stands on."""
+def _chain(recipes: dict[str, Any], name: str, data: list[Any]) -> list[Any]:
+    """Return a recipe and those that it stands on, and the data where one of them uses any."""
     chain: list[Any] = []
     while name in recipes and recipes[name] not in chain:
         chain.append(recipes[name])
         name = recipes[name]["source"].rpartition("/")[2]
-    return chain
+    calibrated = any(recipe["calibration"] == str(artifacts.CALIBRATE) for recipe in chain)
+    return [*chain, *(data if calibrated else [])]

@@ -78,7 +78,7 @@ class Strategy(Protocol):
     """In which order the jobs run, and which need not: the seam that constraints hang on."""
 
     def order(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        """Return the same jobs, those first that should run first."""
+        """Return the same jobs, those first that should run first: all that are not done."""
         ...
 
     def should_skip(self, job: Job, finished: Sequence[JobRecord]) -> str | None:
