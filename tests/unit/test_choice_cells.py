@@ -98,6 +98,25 @@ def test_a_p99_that_requests_cannot_publish_is_still_confirmed_or_not():
     assert "too few requests" in found.why
 
 
+def test_too_few_requests_for_any_p99_say_so():
+    few = on_device(cell(), latency_b1_ms={"p50": 1.0, "p50_gate_lo": 0.9, "p50_gate_hi": 1.1})
+    found = measure(WORDS.figures["p99_ms"], few)
+    assert found == NotMeasured("too few requests for a P99: it takes 459")
+
+
+def test_a_median_needs_both_of_its_intervals():
+    median = {"p50": 1.0, "p50_gate_lo": 0.99, "p50_gate_hi": 1.01}
+    wide = median | {"p50_ci_lo": 0.8, "p50_ci_hi": 1.2}  # luck at the start of workers
+    assert word("p50_ms<=1.1", on_device(cell(), latency_b1_ms=wide)) == "inconclusive"
+    assert word("p50_ms<=1.3", on_device(cell(), latency_b1_ms=wide)) == "met"
+
+
+def test_counted_requests_alone_decide_a_p99():
+    tail = {"p99": 2.0, "p99_gate_lo": 1.9, "p99_gate_hi": 2.1, "p99_ci_lo": 1.0, "p99_ci_hi": 3.0}
+    assert word("p99_ms<=2.2", on_device(cell(), latency_b1_ms=tail)) == "met"
+    assert word("p99_ms<=1.8", on_device(cell(), latency_b1_ms=tail)) == "missed"
+
+
 def test_what_was_not_measured_has_its_reason():
     absent = measure(WORDS.figures["p99_ms"], cell("tensorrt-fp16"))
     assert absent == NotMeasured("unavailable (no-bindings)")

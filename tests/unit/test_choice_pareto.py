@@ -95,6 +95,7 @@ def test_the_winner_is_named_with_the_command_that_brings_it(
     assert "settings: 'variant=[torch-fp32,b]'" in shown
     assert "no such model" in shown
     assert "worse" in shown
+    assert "top1_drop_pp<=1 missed, 2.8000 pp to 3.2000 pp: #" in shown
     group = answer()["groups"][0]
     assert group["last_session"]["clear"]
     assert [item["variant"] for item in group["recommended"]] == [INT8]

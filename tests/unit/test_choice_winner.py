@@ -120,6 +120,13 @@ def test_only_the_last_session_decides_who_keeps_the_constraints():
     assert none.verdict.startswith("no winner: none of the finalists kept every constraint")
 
 
+def test_who_is_undecided_in_the_last_session_cannot_win():
+    unsure = {**JOB.variants, A: Variant("int8", p50_ms=1.0)}
+    found = won(CLEAR, question("p99_ms<=1.105"), final=replace(JOB, variants=unsure))
+    assert {item.cell.variant: item.word for item in found.judged}[A] == "inconclusive"
+    assert A not in {cell.variant for cell in found.best}
+
+
 def test_a_short_session_names_a_winner_with_that_word():
     quick = replace(JOB, profile="quick")
     found = won(replace(CLEAR, profile="quick", windows=8), question("p99_ms<=1.2"), quick, quick)

@@ -12,10 +12,15 @@ from typing import Any, Final
 
 from trtproof.choice.figures import Figure, Kind
 from trtproof.choice.results import JobResult
+from trtproof.measure.quantiles import PUBLISHED
 from trtproof.measure.ratios import Bounds
+from trtproof.measure.targets import requests_needed
 from trtproof.report.deciding import MOSTLY_DISTURBED
 from trtproof.report.figures import NotMeasured
 from trtproof.report.targets import MOSTLY_DISTURBED as DISTURBED_TEXT
+
+FEWEST: Final = requests_needed(PUBLISHED["p99"], 0)
+"""Requests that confirm a P99 where none of them is over its limit."""
 
 NO_INTERVAL: Final = "no interval: too few rounds, windows or requests"
 
@@ -135,6 +140,8 @@ def _latency(figure: Figure, cell: Cell) -> Value | NotMeasured:
     if gate is not None:
         why = "too few requests for a P99: the least latency that they confirm"
         return Value(gate[1], [gate], why)
+    if own:
+        return NotMeasured(f"too few requests for a {figure.key.upper()}: it takes {FEWEST}")
     return _absent(cell, f"no {figure.name} at batch {cell.batch} with {cell.streams} streams")
 
 

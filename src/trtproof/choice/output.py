@@ -14,6 +14,7 @@ from trtproof.choice import tables
 from trtproof.choice.answer import Answer, GroupAnswer, recommend
 from trtproof.choice.cells import Cell
 from trtproof.choice.chart import draw_files
+from trtproof.choice.choose import GroupChoice
 from trtproof.choice.verdicts import CellVerdict, Judged
 from trtproof.choice.winner import Winner, objective_of
 from trtproof.compare.texts import markdown_table, text_table
@@ -59,11 +60,24 @@ def render_text(answer: Answer) -> str:
     for group in answer.groups:
         for title, table in _tables(group):
             blocks.append(f"{title}\n{text_table(table)}")
+        blocks += [reasons] if (reasons := _reasons(group.choice)) else []
     if answer.choice.unfinished:
         blocks.append(f"No result\n{text_table(tables.unfinished_table(answer.choice.unfinished))}")
     blocks.append(SESSIONS)
     blocks += ["\n".join(recommend(group)) for group in answer.groups]
     return "\n\n".join(blocks)
+
+
+def _reasons(choice: GroupChoice) -> str:
+    """Return why verdicts are not met, which would make the table too wide."""
+    rows: dict[str, list[str]] = {}
+    for number, item in enumerate(choice.judged):
+        for verdict in item.verdicts:
+            if verdict.word != "met":
+                said = tables.verdict_cell(verdict)
+                reason = f"{verdict.constraint} {said.text}, {said.detail}"
+                rows.setdefault(reason, []).append(choice.label(number))
+    return "\n".join(f"  {reason}: {', '.join(labels)}" for reason, labels in rows.items())
 
 
 def render_markdown(answer: Answer) -> str:
