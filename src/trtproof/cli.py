@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(command=_report)
     _add_sensitivity(commands)
     _add_compare(commands)
+    _add_pareto(commands)
     return parser
 
 
@@ -168,6 +169,25 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check.set_defaults(command=_check)
 
 
+def _add_pareto(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    pareto = commands.add_parser(
+        "pareto",
+        help="name the best configuration of a sweep under its constraints",
+        description="Judge every configuration of a sweep by its constraints, draw the Pareto "
+        "front, name the winner. Exits with 5 where every configuration misses a constraint, 3 "
+        "where none is known to keep them.",
+    )
+    pareto.add_argument("sweep", nargs="?", metavar="SWEEP", help="default: the one run last")
+    pareto.add_argument("--objective", metavar="FIGURE", help="default: the sweep's own")
+    pareto.add_argument(
+        "--constraint",
+        action="append",
+        metavar="LIMIT",
+        help="as in 'p99_ms<=4'; repeat it (default: the sweep's own)",
+    )
+    pareto.set_defaults(command=_pareto)
+
+
 def _compose(parsed: argparse.Namespace) -> int:
     from trtproof.compose import compose, require_composed, write_params
     from trtproof.config import PARAMS_FILE, parse_params
@@ -214,6 +234,18 @@ def _check(parsed: argparse.Namespace) -> int:
     if parsed.junit is not None:
         write_junit(parsed.junit, cases, strictness)
     return exit_code(cases, strictness)
+
+
+def _pareto(parsed: argparse.Namespace) -> int:
+    from trtproof.choice.answer import exit_code
+    from trtproof.choice.command import run_pareto
+    from trtproof.choice.output import render_text
+    from trtproof.sweep.record import folder
+
+    answer = run_pareto(parsed.sweep, parsed.objective, parsed.constraint)
+    print(render_text(answer))
+    print(f"Pictures, Markdown and JSON: {folder(answer.choice.sweep)}/")
+    return exit_code(answer)
 
 
 def _report(parsed: argparse.Namespace) -> int:

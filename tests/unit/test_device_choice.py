@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pytest
 
-from trtproof import device_choice, probing_gpu
+from trtproof import device_choice
 from trtproof.device_choice import VARIABLE, use_device
 from trtproof.errors import HardwareError
 from trtproof.hardware import Hardware
@@ -49,12 +49,11 @@ def test_the_uuid_is_found_by_its_hash_among_those_that_cuda_may_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(probing_gpu, "visible_numbers", lambda nvml, count: [2, 0])
-    monkeypatch.setattr(probing_gpu, "read_gpu", lambda nvml, number: GPUS[number])
-    monkeypatch.setattr(device_choice, "ask", lambda call, *arguments: len(GPUS))
+    monkeypatch.setattr(device_choice, "visible_devices", lambda nvml: [2, 0])
+    monkeypatch.setattr(device_choice, "ask", lambda call, handle: GPUS[handle].uuid)
 
     class Nvml:
-        nvmlDeviceGetCount = None  # noqa: N815 - NVML's own name
+        nvmlDeviceGetUUID = None  # noqa: N815 - NVML's own name
 
         def __enter__(self) -> Self:
             return self

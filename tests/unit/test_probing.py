@@ -210,7 +210,7 @@ def test_all_visible_gpus_are_listed_in_their_order_and_none_where_there_is_none
     machine, monkeypatch
 ):
     assert probing_gpu.find_gpus() == []
-    machine.put_nvml(FakeNvml(count=3))
+    machine.put_nvml(host(3))
     assert [gpu.index for gpu in probing_gpu.find_gpus()] == [0, 1, 2]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
     assert [gpu.index for gpu in probing_gpu.find_gpus()] == [2, 0]

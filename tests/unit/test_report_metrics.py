@@ -17,6 +17,7 @@ from tests.report_inputs import REFERENCE, SLUG, Inputs, build, change, load
 
 from trtproof import artifacts
 from trtproof.measure.samples import read_samples
+from trtproof.measure.targets import Outcome, check_target
 from trtproof.report.cells import format_number
 from trtproof.report.metrics import drop_name, round_significant
 
@@ -183,3 +184,30 @@ def test_the_text_of_a_number_is_the_number_of_the_metrics(value):
 @given(st.integers(0, 10**9))
 def test_counts_keep_all_their_digits(value):
     assert int(format_number(value).replace(",", "")) == value
+
+
+def test_the_deciding_interval_of_a_p99_judges_any_limit_as_the_report_does(made):
+    samples = read_samples(artifacts.BENCHMARK / "samples.parquet")
+    rows = samples[(samples["contender"] == INT8) & (samples["batch"] == 1)]
+    taken_ms = rows[rows["status"] == "counted"]["e2e_ns"].to_numpy() / 1e6
+    figures = made[INT8][SLUG]["latency_b1_ms"]
+    low, high = figures["p99_gate_lo"], figures["p99_gate_hi"]
+    assert low < figures["p99"] < high
+    for limit, outcome in (
+        (1.001 * high, Outcome.MET),
+        (0.999 * high, Outcome.INCONCLUSIVE),
+        (1.001 * low, Outcome.INCONCLUSIVE),
+        (0.999 * low, Outcome.MISSED),
+    ):
+        assert check_target(taken_ms, limit, 0.99).outcome is outcome
+    assert figures["p50_gate_lo"] <= figures["p50"] <= figures["p50_gate_hi"]
+
+
+def test_a_mostly_disturbed_session_says_so_in_the_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: dict[str, Any]
+) -> None:
+    assert "mostly_disturbed_count" not in made[INT8][SLUG]
+    monkeypatch.chdir(tmp_path)
+    disturbed = replace(INPUTS, mostly_disturbed=True, disturbed={1: ("foreign",)})
+    build(disturbed)
+    assert load(disturbed)[1].metrics[INT8][SLUG]["mostly_disturbed_count"] == 1

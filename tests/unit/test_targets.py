@@ -14,6 +14,7 @@ from trtproof.measure.targets import (
     allowed_over,
     check_target,
     confirmed_latency,
+    decisive_bounds,
     requests_needed,
 )
 
@@ -93,3 +94,19 @@ def test_a_true_quantile_at_the_limit_is_confirmed_in_one_run_of_a_hundred_at_mo
 def test_no_requests_are_an_error():
     with pytest.raises(InputError, match="no requests"):
         check_target([], 3.0, 0.99)
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=900),
+    st.sampled_from([0.5, 0.9, 0.99]),
+    st.floats(0, 41),
+)
+def test_the_bounds_decide_about_any_limit_as_counting_does(values, share, limit):
+    bounds = decisive_bounds(values, share)
+    outcome = check_target(values, limit, share).outcome
+    if bounds is None:
+        assert outcome is not Outcome.MET
+        return
+    low, high = bounds
+    assert (outcome is Outcome.MET) == (high <= limit)
+    assert (outcome is Outcome.MISSED) == (limit < low)

@@ -30,7 +30,7 @@ def render_text(found: Comparison) -> str:
     """Return the terminal's text."""
     blocks = ["\n".join(subject_lines(found))]
     for item in make_tables(found):
-        blocks.append(f"{item.title}\n{_text_table(item.table)}")
+        blocks.append(f"{item.title}\n{text_table(item.table)}")
         blocks += [reasons] if (reasons := _reasons(item)) else []
     blocks += ["\n".join(f"Note: {note}." for note in found.notes)] if found.notes else []
     blocks.append(f"{summary_line(found)}.")
@@ -44,7 +44,7 @@ def render_markdown(found: Comparison) -> str:
         escape(" · ".join(subject_lines(found))),
     ]
     for item in make_tables(found):
-        blocks += [f"**{escape(item.title)}**", _markdown_table(item.table)]
+        blocks += [f"**{escape(item.title)}**", markdown_table(item.table)]
     blocks += ["\n".join(f"- {escape(note)}" for note in found.notes)] if found.notes else []
     return "\n\n".join(blocks) + "\n"
 
@@ -60,7 +60,8 @@ def _reasons(item: Titled) -> str:
     return "\n".join(f"{GAP}{reason}: {', '.join(names)}" for reason, names in rows.items())
 
 
-def _text_table(table: Table) -> str:
+def text_table(table: Table) -> str:
+    """Return a table for the terminal; what stands in small print is left out."""
     heads = [column.title for column in table.columns]
     rows = [[cell.text for cell in row] for row in table.rows]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
@@ -74,7 +75,8 @@ def _text_table(table: Table) -> str:
     )
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """Return a table as Markdown."""
     rule = ["--:" if column.is_number else ":--" for column in table.columns]
     lines: list[Sequence[str]] = [[escape(column.title) for column in table.columns], rule]
     lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]

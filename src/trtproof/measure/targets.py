@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.special import bdtr, bdtrc, betainc
 
 from trtproof.errors import InputError
-from trtproof.measure.ratios import GATE_CONFIDENCE
+from trtproof.measure.ratios import GATE_CONFIDENCE, Bounds
 
 
 class Outcome(StrEnum):
@@ -120,3 +120,21 @@ def confirmed_latency(
     ordered = np.sort(np.asarray(latencies))
     allowed = allowed_over(len(ordered), share, confidence=confidence)
     return float(ordered[len(ordered) - 1 - allowed]) if allowed is not None else None
+
+
+def decisive_bounds(
+    latencies: ArrayLike, share: float, *, confidence: float = GATE_CONFIDENCE
+) -> Bounds | None:
+    """Return the interval by which `check_target` decides, whatever the limit will be.
+
+    A limit at its upper end or beyond is MET, one below its lower end MISSED, any between
+    INCONCLUSIVE. None where the requests are too few to confirm any limit.
+    """
+    high = confirmed_latency(latencies, share, confidence=confidence)
+    if high is None:
+        return None
+    ordered = np.sort(np.asarray(latencies))
+    counts = np.arange(1, len(ordered) + 1)
+    enough = counts[bdtrc(counts - 1, len(ordered), 1 - share) <= 1 - confidence]
+    low = float(ordered[len(ordered) - int(enough[0])]) if enough.size else 0.0
+    return low, high

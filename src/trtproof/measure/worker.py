@@ -8,7 +8,6 @@ another interpreter. Arrays travel as .npy and .npz files in the session's tempo
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import resource
@@ -28,6 +27,7 @@ from trtproof.backends.memory import MemoryLog
 from trtproof.cores import usable_cores
 from trtproof.errors import PipelineError
 from trtproof.measure.clock import Clock, MonotonicClock, ProcessCpuClock, ThreadCpuClock
+from trtproof.measure.collector import silence_collector
 from trtproof.measure.imports import ImportTimer, imported_packages
 from trtproof.measure.items import load_items, make_requests
 from trtproof.measure.loop import BlockRule, Loop, NullRunner, WarmupRule
@@ -108,7 +108,7 @@ class Worker:
         The engine's `facts` are told again: some are known only once requests have run.
         """
         record = self._loop(batch).warm_up(WarmupRule(**rule))
-        _silence_collector()
+        silence_collector()
         facts = {} if self._engine is None else dict(self._engine.facts)
         return asdict(record) | {"facts": facts}
 
@@ -128,7 +128,7 @@ class Worker:
     def run_protocol(self, *, batch: int, rule: Mapping[str, Any], out: str) -> dict[str, Any]:
         """Time queries as trtexec does and write their rows; `facts` are told as in `warm_up`."""
         runner, requests = self._require_runner(), make_requests(self._items, batch)
-        _silence_collector()
+        silence_collector()
         done = ProtocolLoop(runner, requests, self._clock, ProtocolRule(**rule)).run()
         np.save(out, done.rows, allow_pickle=False)
         return {
@@ -148,7 +148,7 @@ class Worker:
         while len(self._streams) < streams:
             self._streams.append(self._add_runner(len(self._streams)))
         requests = make_requests(self._items, batch)
-        _silence_collector()
+        silence_collector()
         window = run_streams(
             self._streams[:streams],
             requests,
@@ -254,13 +254,6 @@ class Worker:
             problem = "the worker was told to run before it opened a plan"
             raise PipelineError(problem)
         return self._runner
-
-
-def _silence_collector() -> None:
-    """Put the garbage collector out of the way for good."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
 
 
 def serve(worker: Worker, commands: IO[str], replies: IO[str]) -> None:

@@ -13,6 +13,7 @@ from math import floor, isfinite, log10
 from typing import Any, Final
 
 from trtproof.measure.ratios import Bounds
+from trtproof.report import deciding
 from trtproof.report.calibration_figures import calibration_figures, is_calibrated
 from trtproof.report.comparisons import WALL_P99, Comparisons
 from trtproof.report.device_metrics import device_figures
@@ -26,7 +27,6 @@ from trtproof.report.protocol_times import protocol_figures
 from trtproof.report.relative import (
     host_peak_ratio,
     plan_size_ratio,
-    rate_of,
     tail_ratio,
     throughput_control,
     throughput_ratio,
@@ -107,6 +107,8 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
     measured = device_figures(variant.device, is_reference=is_reference)
     measured |= list_ratios(variant.against_torch) | protocol_figures(variant.protocols)
     metrics |= {key: _rounded(values) for key, values in measured.items()}
+    if metrics and findings.selection.mostly_disturbed:
+        metrics[deciding.MOSTLY_DISTURBED] = 1
     metrics |= _scenarios(variant.scenarios)
     if isinstance(findings.run, Run) and variant.name in findings.run.graphs:
         metrics["cuda_graph_captured"] = findings.run.graphs[variant.name]
@@ -161,6 +163,7 @@ def _timing(timing: Timing) -> Metrics:
     }
     for name, quantile in timing.percentiles.items():
         latency |= flatten_quantile(name, quantile)
+    latency |= deciding.latency_gates(timing)
     if timing.left_out:
         latency["p50_all_rounds"] = timing.all_p50_ms
     metrics: Metrics = {
@@ -208,12 +211,9 @@ def _scenarios(scenarios: Scenarios) -> Metrics:
     metrics: Metrics = {}
     if not isinstance(scenarios.throughput, NotMeasured):
         for load in scenarios.throughput:
-            ends = {"min": min(load.rates_ips), "max": max(load.rates_ips)}
-            rate = rate_of(load)
-            metrics[load_key(load, "ips")] = _rounded(ends) | _interval(
-                rate.value, rate.shown, rate.gate
-            )
-            metrics[load_key(load, "ms")] = _rounded(load.latencies_ms)
+            metrics[load_key(load, "ips")] = _rounded(deciding.load_rates(load))
+            metrics[load_key(load, "ms")] = _rounded(deciding.load_latencies(load))
+            metrics[load_key(load, "count")] = load.requests_count
     if not isinstance(scenarios.sustained, NotMeasured):
         for one in scenarios.sustained:
             metrics[f"sustained_b{one.batch}_ms"] = _rounded(one.latencies_ms)

@@ -59,7 +59,7 @@ def best_load(variant: VariantFindings) -> Load | NotMeasured:
 
 def rate_of(load: Load) -> Rate:
     """Return a load's samples per second."""
-    return _rate(load.rates_ips)
+    return rate_over_windows(load.rates_ips)
 
 
 def throughput_ratio(reference: VariantFindings, variant: VariantFindings) -> Rate | NotMeasured:
@@ -72,7 +72,9 @@ def throughput_ratio(reference: VariantFindings, variant: VariantFindings) -> Ra
     if len(before.rates_ips) != len(after.rates_ips):
         counts = f"{len(before.rates_ips)} and {len(after.rates_ips)}"
         return NotMeasured(f"the windows cannot be paired: {counts}; run `dvc repro -f benchmark`")
-    return _rate([new / old for old, new in zip(before.rates_ips, after.rates_ips, strict=True)])
+    return rate_over_windows(
+        [new / old for old, new in zip(before.rates_ips, after.rates_ips, strict=True)]
+    )
 
 
 def throughput_control(reference: VariantFindings) -> Rate | NotMeasured:
@@ -83,7 +85,7 @@ def throughput_control(reference: VariantFindings) -> Rate | NotMeasured:
     for load in reference.scenarios.again:
         same = (load.batch, load.streams) == (first.batch, first.streams)
         if same and len(load.rates_ips) == len(first.rates_ips):
-            return _rate(
+            return rate_over_windows(
                 [new / old for old, new in zip(first.rates_ips, load.rates_ips, strict=True)]
             )
     return NotMeasured("the reference has no second run under this load")
@@ -131,7 +133,8 @@ def _size_ratio(before: Plan, after: Plan) -> float | None:
     return after.size_bytes / before.size_bytes if before.size_bytes else None
 
 
-def _rate(values: Sequence[float]) -> Rate:
+def rate_over_windows(values: Sequence[float]) -> Rate:
+    """Return rates, or ratios of rates, of the windows of one load with their intervals."""
     value, shown, gate = median(values), None, None
     if len(values) >= FEWEST_WINDOWS:
         logs = [log(rate) for rate in values]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from trtproof.measure.disturbed import Cause
-from trtproof.measure.quantiles import PUBLISHED, may_publish, percentile
+from trtproof.measure.quantiles import (
+    MEDIAN,
+    PUBLISHED,
+    estimate_quantile,
+    may_publish,
+    percentile,
+)
+from trtproof.measure.ratios import GATE_CONFIDENCE, Bounds
 from trtproof.measure.samples import COLD, SUSTAINED, THROUGHPUT, counted, of_scenario
 from trtproof.measure.schedule import AGAIN
+from trtproof.measure.targets import decisive_bounds
 from trtproof.report.figures import NS_PER_MS, NotMeasured
 from trtproof.tensor import Array
 
@@ -36,7 +44,9 @@ class Load:
     `rates_ips` is samples per second of every window, one per round, without those that something
     disturbed (`left_out_count`; where most were, none is left out and `mostly_disturbed` says so).
     Latencies include waiting for the other streams; only those that the requests can bound are
-    there. `cores` is how many processors were kept busy.
+    there. `cores` is how many processors were kept busy. `gates_ms` are the intervals that decide:
+    of p50 the exact 99 % one over windows, of p99 that of trtproof.measure.targets; one is missing
+    where windows or requests are too few.
     """
 
     batch: int
@@ -46,6 +56,8 @@ class Load:
     cores: float
     left_out_count: int = 0
     mostly_disturbed: bool = False
+    gates_ms: Mapping[str, Bounds] = field(default_factory=dict)
+    requests_count: int = 0
 
     @property
     def rate_ips(self) -> float:
@@ -133,7 +145,8 @@ class _Session:
 
     def _load(self, contender: str, batch: int, streams: int, notes: Sequence[Note]) -> Load:
         kept = [note for note in notes if not note["left_out"]]
-        latencies_ms = self._latencies_ms(THROUGHPUT, contender, batch=batch, streams=streams)
+        rows = self._rows(THROUGHPUT, contender, batch=batch, streams=streams)
+        latencies_ms = _latencies_ms(rows)
         return Load(
             batch=batch,
             streams=streams,
@@ -142,6 +155,8 @@ class _Session:
             cores=sum(note["cpu_ns"] for note in kept) / sum(note["window_ns"] for note in kept),
             left_out_count=len(notes) - len(kept),
             mostly_disturbed=any(note["mostly_disturbed"] for note in notes),
+            gates_ms=_gates_ms(rows),
+            requests_count=len(latencies_ms),
         )
 
     def _find_sustained(
@@ -151,7 +166,8 @@ class _Session:
             return why
         found = []
         for note in self._notes(SUSTAINED, variant):
-            latencies_ms = self._latencies_ms(SUSTAINED, variant, batch=note["batch"], streams=1)
+            rows = self._rows(SUSTAINED, variant, batch=note["batch"], streams=1)
+            latencies_ms = _latencies_ms(rows)
             found.append(
                 Sustained(
                     batch=note["batch"],
@@ -196,13 +212,30 @@ class _Session:
     def _notes(self, scenario: str, contender: str) -> Sequence[Note]:
         return [note for note in self.notes.get(scenario, ()) if note["contender"] == contender]
 
-    def _latencies_ms(self, scenario: str, contender: str, *, batch: int, streams: int) -> Array:
+    def _rows(self, scenario: str, contender: str, *, batch: int, streams: int) -> DataFrame | None:
+        """Return the counted requests of one load; None where there are no samples at all."""
         if scenario not in self.rows:
-            return np.empty(0)
+            return None
         rows = self.rows[scenario]
         rows = rows[(rows["contender"] == contender) & (rows["batch"] == batch)]
-        rows = rows[rows["streams"] == streams]
-        return rows["e2e_ns"].to_numpy(dtype=np.int64) / NS_PER_MS
+        return rows[rows["streams"] == streams]
+
+
+def _latencies_ms(rows: DataFrame | None) -> Array:
+    return np.empty(0) if rows is None else rows["e2e_ns"].to_numpy(dtype=np.int64) / NS_PER_MS
+
+
+def _gates_ms(rows: DataFrame | None) -> dict[str, Bounds]:
+    """Return by percentile the intervals that decide, of those that can be had."""
+    if rows is None or rows.empty:
+        return {}
+    windows = [_latencies_ms(window) for _, window in rows.groupby("round")]
+    median_ms = estimate_quantile(windows, MEDIAN, confidence=GATE_CONFIDENCE)
+    found = {
+        "p50": median_ms.bounds if median_ms else None,
+        "p99": decisive_bounds(_latencies_ms(rows), PUBLISHED["p99"]),
+    }
+    return {name: bounds for name, bounds in found.items() if bounds is not None}
 
 
 def _percentiles_ms(latencies_ms: Array) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""The best configuration of a sweep under constraints: verdicts, Pareto front, final session."""
