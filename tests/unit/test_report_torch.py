@@ -134,7 +134,8 @@ def test_no_place_shows_a_speed_over_the_reference_alone():
     assert shown in sentence
     svg = draw_bars(findings, facts, 1).svg
     assert svg is not None
-    assert f"with {GRAPH} = 1" in svg
+    assert svg.count(", best PyTorch = 1") >= 4
+    assert f"Best of 2 PyTorch settings: {GRAPH}" in draw_bars(findings, facts, 1).lead
     assert shown in render_markdown(findings, facts)
     heads = [column.title for column in latency_table(findings, facts, 1).columns]
     assert f"Speed, best PyTorch ({GRAPH}) = 1" in heads
