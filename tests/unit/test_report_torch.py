@@ -20,6 +20,7 @@ from trtproof.report.markdown import render_markdown
 from trtproof.report.metrics import make_metrics
 from trtproof.report.page import render_page
 from trtproof.report.pictures import draw_bars
+from trtproof.report.targets import judge_targets
 from trtproof.report.timing_tables import latency_table, verdict_table
 from trtproof.report.torch_best import TorchBest, find_best
 from trtproof.report.torch_tables import best_text, setting_text, torch_table
@@ -133,7 +134,8 @@ def test_no_place_shows_a_speed_over_the_reference_alone():
     assert shown in sentence
     svg = draw_bars(findings, facts, 1).svg
     assert svg is not None
-    assert f"with {GRAPH} = 1" in svg
+    assert svg.count(", best PyTorch = 1") >= 4
+    assert f"Best of 2 PyTorch settings: {GRAPH}" in draw_bars(findings, facts, 1).lead
     assert shown in render_markdown(findings, facts)
     heads = [column.title for column in latency_table(findings, facts, 1).columns]
     assert f"Speed, best PyTorch ({GRAPH}) = 1" in heads
@@ -199,3 +201,12 @@ def test_the_noise_of_the_reference_is_that_of_every_comparison_with_the_best():
         assert found[HEADLINE].verdict.noise_floor == pytest.approx(
             control[HEADLINE].verdict.noise_floor
         )
+
+
+def test_a_target_of_speed_says_the_other_speed_as_well():
+    findings, facts = read(replace(TWO_TORCH, budget={"speedup_ratio": 1.2}))
+    why = {item.variant: item.why for item in judge_targets(findings, facts)}
+    assert f"with {GRAPH} = 1, the best PyTorch setting" in why["onnxruntime-fp32"]
+    assert "best PyTorch" not in why[GRAPH]
+    findings, facts = read(replace(ONE_TORCH, budget={"speedup_ratio": 1.2}))
+    assert not any("best PyTorch" in item.why for item in judge_targets(findings, facts))

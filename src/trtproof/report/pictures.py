@@ -103,8 +103,8 @@ def _torch_line(findings: Findings, facts: Facts, variant: str, batch: int) -> s
     if best == findings.reference.name or ratio.kind != "number":
         return ""
     interval = facts.interval(variant, key) or "too few rounds for an interval"
-    word = word_text(findings, variant, batch)
-    return f"{ratio.text} ({interval}) {word} with {best} = 1"
+    word = word_text(findings, variant, batch).partition(",")[0]
+    return f"{ratio.text} ({interval}) {word}, best PyTorch = 1"
 
 
 def _limit(findings: Findings, batch: int) -> Limit | None:

@@ -33,6 +33,7 @@ from trtproof.report.limits import (
 from trtproof.report.metrics import load_key, ratio_key
 from trtproof.report.relative import TailRatio, best_load, rate_of, tail_ratio, throughput_ratio
 from trtproof.report.score_targets import judge_scores
+from trtproof.report.torch_tables import beside_best
 
 MAIN_SCORE: Final = "top1_pct"
 MOSTLY_DISTURBED: Final = (
@@ -129,7 +130,10 @@ class _Timings:
         verdict = self._variant.verdict(self._batch)
         if isinstance(verdict, NotMeasured):
             return target.absent(verdict.reason)
-        return self._judge_ratio(target, TailRatio(verdict.shown, verdict.gate), HEADLINE, least)
+        ratio = TailRatio(verdict.shown, verdict.gate)
+        judged = self._judge_ratio(target, ratio, HEADLINE, least)
+        beside = beside_best(self._findings, self._facts, self._variant, self._batch)
+        return replace(judged, why="; ".join(filter(None, (judged.why, beside))))
 
     def _judge_tail_speed(self, least: float) -> TargetVerdict:
         title = f"P99 speed-up over {self._findings.reference.name}{at_batch(self._findings)}"

@@ -75,6 +75,18 @@ def best_sentence(findings: Findings, facts: Facts, variant: str, batch: int) ->
     return f"{said}; {variant} is {ratio} as fast as it ({spread}): {word}."
 
 
+def beside_best(
+    findings: Findings, facts: Facts, variant: VariantFindings, batch: int | None
+) -> str:
+    """Return a variant's ratio to the best PyTorch setting, empty where that is the reference."""
+    best, key = best_name(findings, batch), torch_key(HEADLINE, batch or 0)
+    ratio = facts.device_cell(variant.name, key, "value")
+    if best == findings.reference.name or ratio.kind != "number":
+        return ""
+    interval = facts.interval(variant.name, key) or "too few rounds for an interval"
+    return f"{ratio.text} ({interval}) with {best} = 1, the best PyTorch setting"
+
+
 def word_text(findings: Findings, name: str, batch: int) -> str:
     """Return the verdict against the best PyTorch setting by the headline figure, in words."""
     found = _variant(findings, name).against_torch[batch]
