@@ -104,6 +104,8 @@ class BenchmarkConfig(Section, frozen=True):
     throughput: ThroughputConfig | None
     sustained: SustainedConfig | None
     cold: ColdConfig | None
+    repetition: NonNegative = 0
+    """Another number is another session, though everything else is as in one in the run-cache."""
 
     @property
     def all_batches(self) -> list[int]:
