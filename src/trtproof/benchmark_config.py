@@ -142,6 +142,8 @@ class BenchmarkConfig(Section, frozen=True):
     energy: EnergyConfig | None
     memory_ledger: bool
     trtexec: TrtexecConfig | None
+    repetition: NonNegative = 0
+    """Another number is another session, though everything else is as in one in the run-cache."""
 
     @property
     def all_batches(self) -> list[int]:

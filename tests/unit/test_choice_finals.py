@@ -116,6 +116,7 @@ def test_the_three_best_of_one_job_need_nothing_but_their_loads():
         "benchmark.batches=[1]",
         "benchmark.throughput.batches=[1]",
         "benchmark.throughput.streams=[1,2]",
+        "++benchmark.repetition=1",
     )
 
 
@@ -206,3 +207,4 @@ def test_hydra_composes_the_last_session_to_the_very_settings_of_its_finalists(
         for name, recipe in own.recipes_of(cell.variant).items():
             assert data["recipes"][name] == recipe
     assert data["benchmark"]["batches"] == data["benchmark"]["throughput"]["batches"] == [1]
+    assert data["benchmark"]["repetition"] == 1  # an equal session is not restored

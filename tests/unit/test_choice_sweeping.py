@@ -106,6 +106,7 @@ def test_the_best_are_measured_in_a_sweep_of_their_own_and_the_winner_is_written
             "benchmark.batches=[1]",
             "benchmark.throughput.batches=[1]",
             "benchmark.throughput.streams=[1,2]",
+            "++benchmark.repetition=1",
         ),
     )
     group = json.loads((folder("made") / "choice.json").read_text("utf-8"))["groups"][0]
