@@ -135,7 +135,7 @@ class TorchBackend:
         stored = {"schema": 1, "model": settings, "tf32": spec.tf32}
         artifacts.write_json(out / MODEL_FILE, stored)
         extend_path(spec.pythonpath)
-        module = _rebuild(settings, out / PLAN_FILE)
+        module = _rebuild(_in_order(settings, model.signature), out / PLAN_FILE)
         layers = _list_layers(module)
         parameters_count = sum(parameter.numel() for parameter in module.parameters())
         return CompileRecord(
