@@ -170,3 +170,16 @@ def test_a_model_that_the_library_refuses_is_a_failed_build(tmp_path: Path) -> N
     out.mkdir()
     with pytest.raises((BackendError, BuildFailedError)):
         BACKEND.compile(model, spec(), out)
+
+
+def test_a_batch_size_that_comes_back_takes_its_graph_again(tmp_path: Path) -> None:
+    out, record = build(tmp_path)
+    options = RunOptions(threads=1, device="cuda", cuda_graph=True)
+    with BACKEND.open(out, record.plan, options) as engine:
+        runner: Any = engine.runner(0)
+        for batch in (8, 1, 8, 1, 8):
+            (feeds,) = requests(1, batch=batch)
+            got = run_once(runner, feeds)["y"]
+            np.testing.assert_allclose(got, answer_on_cpu(out, feeds), rtol=1e-3, atol=1e-4)
+        assert len(runner._graphs) == 2
+        assert engine.facts["cuda_graph_captured"] == 1

@@ -170,7 +170,10 @@ def test_every_module_function_and_stage_stays_readable() -> None:
 
 
 def test_only_the_backends_open_sessions(tmp_path: Path) -> None:
-    assert session_users(REPOSITORY / "src/trtproof") == {"backends/onnxruntime.py"}
+    assert session_users(REPOSITORY / "src/trtproof") == {
+        "backends/onnxruntime.py",
+        "backends/onnxruntime_cuda_session.py",
+    }
     (tmp_path / "bad.py").write_text("import tensorrt as trt\n")
     assert session_users(tmp_path) == {"bad.py"}
 
