@@ -347,9 +347,13 @@ def test_a_killed_stage_leaves_no_worker(project: EngineProject, how: signal.Sig
     build_all(project)
     code = STAGE.format(path=[str(TESTS.parent), str(TESTS)], backend=FAKE_BACKEND)
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as stage:
-        assert wait_for(mark.exists)
-        workers = workers_of(stage.pid)
-        assert workers
-        os.kill(stage.pid, how)
+        try:
+            assert wait_for(mark.exists)
+            workers = workers_of(stage.pid)
+            assert workers
+            os.kill(stage.pid, how)
+        except AssertionError:
+            stage.kill()  # it would wait for its worker
+            raise
     assert wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     assert not artifacts.BENCHMARK.exists()

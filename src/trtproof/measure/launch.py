@@ -93,4 +93,9 @@ class Launcher:
             contender.name: stack.enter_context(self.start(contender)) for contender in contenders
         }
         with ThreadPoolExecutor(max_workers=len(usable_cores())) as pool:
-            return links, list(pool.map(self.open, links.values()))
+            try:
+                return links, list(pool.map(self.open, links.values()))
+            except BaseException:  # also Ctrl-C: the pool's threads must not wait for the others
+                for link in links.values():
+                    link.kill()
+                raise
