@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 
@@ -22,7 +22,7 @@ class FakeLink:
     def kill(self) -> None:
         self.killed.set()
 
-    def __enter__(self) -> FakeLink:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None: ...
@@ -44,7 +44,8 @@ class FakeLauncher(Launcher):
         if fake.contender.name == "refused":
             raise self.error
         assert fake.killed.wait(60.0), "nobody ended this worker"
-        raise BackendError("its pipe is closed")
+        problem = "its pipe is closed"
+        raise BackendError(problem)
 
 
 @pytest.mark.parametrize("error", [BackendError("refused"), KeyboardInterrupt()])
