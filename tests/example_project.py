@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.pipeline.project import REPOSITORY, Project
 
 EXAMPLES = REPOSITORY / "examples"
 ADAPTER = ("model.py", "samples.py", "scorer.py")
-"""The modules that exist for trtproof only; the rest of an example is a package as it was before."""
+"""The modules that exist for trtproof only; the rest of an example is its user's package."""
 
 SMALL = (
     ("recipe: [fp32, fp16, int8_cpu]", "recipe: [fp32]"),
@@ -52,9 +53,7 @@ class ExampleProject(Project):
     @property
     def adapter_lines(self) -> int:
         """Return the adapter's lines that are not blank."""
-        modules = [
-            path for path in (EXAMPLES / self.name).glob("*/*.py") if path.name in ADAPTER
-        ]
+        modules = [path for path in (EXAMPLES / self.name).glob("*/*.py") if path.name in ADAPTER]
         return sum(bool(line.strip()) for path in modules for line in path.open(encoding="utf-8"))
 
     @property
@@ -78,9 +77,9 @@ class FirstReport:
     def tell(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Print the example's two figures, whatever pytest captures."""
         with capsys.disabled():
-            print(
+            sys.stdout.write(
                 f"\nexamples/{self.project.name}: {self.project.adapter_lines} lines of adapter, "
-                f"{self.minutes:.1f} minutes to the first report"
+                f"{self.minutes:.1f} minutes to the first report\n"
             )
 
 

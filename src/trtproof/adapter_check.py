@@ -149,9 +149,20 @@ def _describe_split(dataset: Dataset, samples: Sequence[Batch]) -> str:
     feeds = samples[0].feeds
     shapes = ", ".join(f"{name} {_say_shape(array.shape[1:])}" for name, array in feeds.items())
     labels = samples[0].labels
-    label = "no labels" if labels is None else f"label {_shorten(repr(labels[0]))}"
+    label = "no labels" if labels is None else f"label {_shorten(_say_label(labels[0]))}"
     made_up = ", synthetic" if dataset.synthetic else ""
     return f"{len(dataset):,} samples{made_up}; the first: {shapes}; {label}"
+
+
+def _say_label(label: Any) -> str:
+    """Return a label as text: arrays by type and shape, numbers of NumPy as plain ones."""
+    if isinstance(label, np.ndarray) and label.ndim:
+        return f"{label.dtype} {_say_shape(label.shape)}"
+    if isinstance(label, Mapping):
+        return f"{{{', '.join(f'{key}: {_say_label(item)}' for key, item in label.items())}}}"
+    if isinstance(label, list | tuple):
+        return f"[{', '.join(map(_say_label, label))}]"
+    return repr(label.item() if isinstance(label, np.generic | np.ndarray) else label)
 
 
 def _shorten(text: str) -> str:

@@ -15,6 +15,7 @@ from trtproof.scoring import load_scorer
 from trtproof.scoring.base import Prediction, Scorer
 from trtproof.scoring.evaluation import Evaluation, score
 from trtproof.scoring.values import pack_labels
+from trtproof.scoring.weighing import weigh
 from trtproof.tensor import Feeds
 
 SAME: Final = 1e-6
@@ -51,8 +52,23 @@ def _score(
     for metric, each in (single or {}).items():
         _require_mean(name, metric, values, float(np.mean(each)))
     shown = ", ".join(f"{metric} {value:g}" for metric, value in values.items())
-    how = "a value per sample" if single else "no values per sample: intervals take minutes"
+    how = _describe_interval(scorer, predictions, labels, has_single=bool(single))
     return f"{shown} on {len(labels)} samples ({how})"
+
+
+def _describe_interval(
+    scorer: Scorer,
+    predictions: Sequence[Prediction],
+    labels: Sequence[Label],
+    *,
+    has_single: bool,
+) -> str:
+    """Return what intervals are made from: `trtproof.scoring.drops` takes the first that is."""
+    if has_single:
+        return "a value per sample"
+    if weigh(scorer, predictions, labels) is not None:
+        return "a figure of the set, resampled from parts of samples"
+    return "no values per sample: intervals take minutes"
 
 
 def _require_mean(name: str, metric: str, values: Mapping[str, float], mean: float) -> None:

@@ -17,6 +17,7 @@ from trtproof.adapter_check import try_adapter
 from trtproof.config import Params, decode
 from trtproof.errors import PipelineError
 from trtproof.registry import load_object
+from trtproof.scoring.segmentation import MeanIou, encode_map
 
 ME = __name__
 REPOSITORY = Path(__file__).parents[2]
@@ -108,6 +109,27 @@ class GivesNan(Lengths):
         return [float("nan")] * len(labels)
 
 
+class HasBoxes(Lengths):
+    def hits(self, predictions: Any, labels: Any) -> list[float]:
+        return [float(len(label["boxes"]) == 1) for label in labels]
+
+
+def with_boxes(split: str) -> list[Any]:
+    corners = [tuple(np.arange(4) / 2)]
+    return [
+        (inputs_of(4), {"boxes": corners, "map": np.zeros((2, 3), np.uint8), "count": np.int64(1)})
+    ] * 2
+
+
+def with_maps(split: str) -> list[Any]:
+    return [(inputs_of(4), np.zeros((2, 3), np.uint8))] * 2
+
+
+class OneClass(MeanIou):
+    def predictions(self, outputs: Any, batch: Any) -> list[Any]:
+        return [encode_map(np.zeros((2, 3), np.uint8)) for _ in batch.indices]
+
+
 def make_params(
     model: dict[str, Any] | None = None, dataset: dict[str, Any] | None = None, scorer: str = ""
 ) -> Params:
@@ -164,6 +186,19 @@ def test_samples_without_labels_are_predicted_and_not_scored() -> None:
     params = make_params(dataset={"factory": f"{ME}:unlabelled"})
     found = [line.found for line in try_adapter(params) if line.part == "scorer"]
     assert found == ["predicts; nothing is scored, the samples have no labels"]
+
+
+def test_numbers_and_arrays_of_a_label_are_shown_as_what_they_are() -> None:
+    params = make_params(dataset={"factory": f"{ME}:with_boxes"}, scorer="HasBoxes")
+    (found,) = [line.found for line in try_adapter(params) if line.part == "evaluation"]
+    assert "label {boxes: [[0.0, 0.5, 1.0, 1.5]], map: ..." in found
+
+
+def test_a_figure_of_the_whole_set_is_said_to_be_one() -> None:
+    params = make_params(dataset={"factory": f"{ME}:with_maps"}, scorer="OneClass")
+    (found,) = [line.found for line in try_adapter(params) if line.part == "scorer"]
+    assert "mean_iou_pct 100" in found
+    assert "(a figure of the set, resampled from parts of samples)" in found
 
 
 def test_an_export_is_compared_with_the_model_at_every_bound() -> None:

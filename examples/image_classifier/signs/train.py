@@ -13,6 +13,7 @@ STEPS, BATCH = 250, 32
 
 
 def main():
+    """Train on drawings of one seed, and write the folder that conf/ names."""
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     config = ResNetConfig(

@@ -74,7 +74,7 @@ def require_inputs(feeds: Mapping[str, Any], specs: Sequence[TensorSpec], *, whe
         if str(array.dtype) != spec.dtype:
             raise InputError(
                 f"{where}: {spec.name!r} is {array.dtype}, the model takes {spec.dtype}; "
-                f"store it as {spec.dtype}"
+                f"store it as {spec.dtype}, or correct `model.inputs`"
             )
         if not _fits(array.shape, spec):
             raise InputError(

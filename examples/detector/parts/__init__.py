@@ -1,0 +1,1 @@
+"""A detector of washers, nuts and bolts on a dark belt, trained in half a minute."""
