@@ -54,7 +54,8 @@ class ExampleProject(Project):
     def adapter_lines(self) -> int:
         """Return the adapter's lines that are not blank."""
         modules = [path for path in (EXAMPLES / self.name).glob("*/*.py") if path.name in ADAPTER]
-        return sum(bool(line.strip()) for path in modules for line in path.open(encoding="utf-8"))
+        texts = [path.read_text(encoding="utf-8") for path in modules]
+        return sum(bool(line.strip()) for text in texts for line in text.splitlines())
 
     @property
     def report(self) -> Path:
