@@ -26,6 +26,25 @@ def test_a_bert_for_texts_of_any_length_comes_to_a_report(
 
 
 @pytest.mark.slow
+def test_a_speech_recogniser_comes_to_a_report_with_its_word_error_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = reach_first_report("speech", tmp_path)
+    first.tell(capsys)
+    assert first.project.adapter_lines <= 40
+    assert "features  float32 [batch, frames, 80]" in first.tried
+    assert first.project.report.is_file()
+    stored = first.project.json("artifacts/evaluate/onnxruntime-fp32/predictions.json")
+    said, labels = stored["predictions"]["dictation.scorer:SCORER"], stored["labels"]
+    right = sum(text == label for text, label in zip(said, labels, strict=True))
+    assert right > 0.7 * len(labels)
+    assert {len(label.split()) for label in labels} == {1, 2, 3}
+    for variant in ("torch-fp32", "onnxruntime-fp32"):
+        scores = first.project.scores(variant)
+        assert 0 <= scores["cer_pct"] <= scores["wer_pct"] < 20
+
+
+@pytest.mark.slow
 def test_a_regression_with_two_inputs_comes_to_a_report_with_its_errors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
