@@ -31,6 +31,17 @@ class Tied(nn.Module):
         return result
 
 
+class Divide(nn.Module):
+    """Two inputs whose order is not the alphabet's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, over: Tensor, below: Tensor) -> Tensor:
+        return self.scale * over / below
+
+
 def make_tiny(classes: int = 5) -> nn.Module:
     return Tiny(classes)
 

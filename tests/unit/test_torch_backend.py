@@ -147,3 +147,28 @@ def test_stored_settings_get_the_signatures_order_of_inputs_back() -> None:
     stored = {"inputs": {"attention_mask": 1, "input_ids": 2}, "name": "bert"}
     ordered = _in_order(stored, Signature(specs, ()))
     assert list(ordered["inputs"].items()) == [("input_ids", 2), ("attention_mask", 1)]
+
+
+def test_inputs_of_which_the_record_lost_the_order_reach_forward_in_the_signatures(
+    tmp_path: Path,
+) -> None:
+    from trtproof.tensor import Signature, TensorSpec
+
+    names = ("over", "below")
+    specs = tuple(TensorSpec(name, "float32", ("batch", 2)) for name in names)
+    signature = Signature(specs, (TensorSpec("ratio", "float32", ("batch", 2)),))
+    source, out = tmp_path / "source", tmp_path / "out"
+    write_export(source)
+    save_file({"scale": np.full((), 2, np.float32)}, source / "weights.safetensors")
+    for folder in (source, out):
+        folder.mkdir(exist_ok=True)
+        stored = json.dumps(signature.to_json())
+        (folder / "signature.json").write_text(stored, encoding="utf-8")
+    stated = {name: {"dtype": "float32", "shape": ["batch", 2]} for name in sorted(names)}
+    config = MODEL_CONFIG | {"factory": "fake_models:Divide", "options": {}, "inputs": stated}
+    spec = BuildSpec("fp32", False, 1, [], {}, {"device": "cpu"}, config, (str(TESTS),))
+    BACKEND.compile(load_files(source), spec, out)
+    feeds = {"over": np.full((1, 2), 6, np.float32), "below": np.full((1, 2), 3, np.float32)}
+    with BACKEND.open(out, PLAN_FILE, OPTIONS) as engine:
+        found = run_once(engine.runner(0), feeds)
+    np.testing.assert_array_equal(found["ratio"], np.full((1, 2), 4, np.float32))

@@ -134,7 +134,7 @@ class TorchBackend:
         if model.weights is None:
             raise _no_reference(f"{model.folder} holds no weights of a PyTorch model")
         shutil.copyfile(model.weights, out / PLAN_FILE)
-        config = dict(spec.model_config)
+        config = _in_order(spec.model_config, model.signature)
         stored = {"schema": 1, "model": config, "tf32": spec.tf32, "gpu": settings}
         artifacts.write_json(out / MODEL_FILE, stored)
         extend_path(spec.pythonpath)

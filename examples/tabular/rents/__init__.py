@@ -1,0 +1,1 @@
+"""Monthly rents of made-up flats, predicted from numbers and categories."""
