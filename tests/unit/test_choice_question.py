@@ -87,8 +87,11 @@ def test_a_text_without_a_comparison_is_one_line_for_the_user(text):
 
 def test_a_scorer_that_counts_errors_is_better_lower(tmp_path, monkeypatch):
     (tmp_path / "own_scorer.py").write_text(
-        "class WER:\n    metrics = ('wer_pct',)\n    lower_is_better = ('wer_pct',)\n"
-        "class Silent:\n    pass\nWER = WER()\nSILENT = Silent()\n"
+        "class Silent:\n"
+        "    def predictions(self, outputs, batch):\n        return []\n"
+        "    def score(self, predictions, labels):\n        return {}\n"
+        "class WER(Silent):\n    metrics = ('wer_pct',)\n    lower_is_better = ('wer_pct',)\n"
+        "WER = WER()\nSILENT = Silent()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     words = make_vocabulary(["own_scorer:WER"])

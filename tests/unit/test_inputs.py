@@ -292,8 +292,8 @@ def test_a_missing_stage_script_is_an_error(project):
 
 def test_an_unknown_scorer_is_an_error(project):
     data = user_params()
-    data["evaluate"]["scorers"] = ["f1"]
-    with pytest.raises(UnknownNameError, match="scorer 'f1'"):
+    data["evaluate"]["scorers"] = ["f9"]
+    with pytest.raises(UnknownNameError, match="scorer 'f9'"):
         make_inputs(write_params(data))
 
 

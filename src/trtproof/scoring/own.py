@@ -44,6 +44,12 @@ class OwnScorer:
         return (stated,) if isinstance(stated, str) else tuple(stated)
 
     @property
+    def metrics(self) -> tuple[str, ...] | None:
+        """Return the names of its metrics where it states them, as registered scorers do."""
+        stated = getattr(self._given, "metrics", None)
+        return None if stated is None else tuple(stated)
+
+    @property
     def extra(self) -> Extra | None:
         """Return the optional package that it needs, as those do that build on a shipped one."""
         found: Extra | None = getattr(self._given, "extra", None)
