@@ -138,7 +138,7 @@ class TorchBackend:
         stored = {"schema": 1, "model": config, "tf32": spec.tf32, "gpu": settings}
         artifacts.write_json(out / MODEL_FILE, stored)
         extend_path(spec.pythonpath)
-        module = _rebuild(_in_order(config, model.signature), out / PLAN_FILE)
+        module = _rebuild(config, out / PLAN_FILE)
         parameters_count = sum(parameter.numel() for parameter in module.parameters())
         record = CompileRecord(
             plan=PLAN_FILE,
