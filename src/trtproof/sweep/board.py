@@ -79,7 +79,7 @@ class Board:
         while (cell := self._take(device)) is not None:
             try:
                 result = run_job(cell.job, device)
-            except BaseException:
+            except BaseException:  # also an interrupt: the other devices must not wait for this job
                 self.stop()
                 raise
             with self._changed:
