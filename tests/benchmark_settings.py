@@ -39,6 +39,7 @@ BENCHMARK: dict[str, Any] = {
         "wall_p10": {"minimum_effect": 0.05, "wanted_halfwidth": 0.01},
         "cpu_p50": {"minimum_effect": 0.03, "wanted_halfwidth": None},
     },
+    "scenario_minutes": None,
     "throughput": None,
     "sustained": None,
     "cold": None,

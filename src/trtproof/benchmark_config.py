@@ -117,7 +117,8 @@ class BenchmarkConfig(Section, frozen=True):
 
     block_seconds: Annotated[float, Meta(ge=0)]
     max_minutes: PositiveFloat
-    """Of the latency scenario with its warm-up, reruns and extensions; the others come on top."""
+    """Of the latency scenario with its warm-up, reruns and extensions; the others have
+    `scenario_minutes` on top."""
 
     restart_every_rounds: NonNegative
     """0 keeps the workers for the whole session."""
@@ -135,6 +136,9 @@ class BenchmarkConfig(Section, frozen=True):
     warmup: WarmupConfig
     disturbance: DisturbanceConfig
     figures: dict[FigureName, FigureConfig]
+    scenario_minutes: PositiveFloat | None
+    """Of all other scenarios: once they are over none is started; None sets no end."""
+
     throughput: ThroughputConfig | None
     sustained: SustainedConfig | None
     cold: ColdConfig | None

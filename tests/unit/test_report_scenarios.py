@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -118,6 +119,28 @@ def test_a_scenario_that_the_profile_leaves_out_is_not_measured():
     assert found.sustained == NotMeasured(reason.format("sustained"))
     assert found.throughput == NotMeasured(reason.format("throughput"))
     assert isinstance(found.cold, ColdStart)
+
+
+def test_a_scenario_that_its_time_ran_out_for_says_so_everywhere():
+    build(INPUTS)
+    path = artifacts.BENCHMARK / "run.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    names = ("throughput", "cold", "sustained", "device", "parts", "energy", "memory", "trtexec")
+    reason = "benchmark.scenario_minutes (2) were over before it could start"
+    notes = {name: [{"reason": reason}] for name in names}
+    artifacts.write_json(path, record | {"scenarios": notes})
+    findings, facts = load(INPUTS)
+    absent = NotMeasured(reason)
+    for variant in findings.variants:
+        if variant.name == TENSORRT:
+            continue
+        scenarios = variant.scenarios
+        assert scenarios.throughput == scenarios.sustained == scenarios.cold == absent
+        assert variant.device.launches == variant.device.parts == absent
+        assert variant.protocols == absent
+        assert not {"cold_ms", "load_b1_s1_ips"} & facts.metrics[variant.name][facts.slug].keys()
+    assert findings.gpu.energy == findings.gpu.memory == absent
+    assert reason in render_page(findings, facts)
 
 
 def test_an_unavailable_variant_keeps_its_reason_in_every_scenario():

@@ -166,3 +166,31 @@ def test_what_runs_alone_for_long_is_compared_before_it_is_timed(tmp_path: Path)
     # opened by the check's own process, then by the worker of sustained load
     with pytest.raises(BackendError, match=r"b at batch 1 answers otherwise .*'logits'"):
         run(tmp_path, {"drifts_after": 1}, sustained=SUSTAINED)
+
+
+def test_no_scenario_starts_once_their_time_is_over(tmp_path: Path) -> None:
+    wanted = {"throughput": THROUGHPUT, "cold": COLD, "sustained": SUSTAINED}
+    record = run(tmp_path, scenario_minutes=1e-9, **wanted)
+    reason = "benchmark.scenario_minutes (1e-09) were over before it could start"
+    assert record.notes == {name: [{"reason": reason}] for name in wanted}
+    assert record.blocks == []
+
+
+def test_a_scenario_that_has_started_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = contender(tmp_path, "a")
+    inputs = SessionInputs(
+        [first], make_feeds(4),
+        benchmark_config(scenario_minutes=1.0, throughput=THROUGHPUT, cold=COLD),
+        "device", machine().__next__,
+    )  # fmt: skip
+    launcher = Launcher(inputs, tmp_path)
+    evaluated = collect_evaluated(launcher)
+    passes = len(THROUGHPUT["batches"]) * len(THROUGHPUT["streams"]) * THROUGHPUT["rounds"]
+    # asked at the beginning, before throughput and before cold starts, by when the minute is over
+    readings_s = iter([0, 59, 61])
+    monkeypatch.setattr(clock := MonotonicClock(), "now_ns", lambda: next(readings_s) * 10**9)
+    record = run_scenarios(launcher, clock=clock, evaluated=evaluated)
+    assert len(record.notes["throughput"]) == passes
+    assert "were over" in record.notes["cold"][0]["reason"]

@@ -148,7 +148,7 @@ def _windows(cell: Cell, contender: str, figure: Figure, session: Session) -> Ro
     notes = [
         note
         for note in session.record.get("scenarios", {}).get(THROUGHPUT, ())
-        if note["contender"] == contender
+        if note.get("contender") == contender
         and (note["batch"], note["streams"]) == (cell.batch, cell.streams)
         and not note["left_out"]
     ]

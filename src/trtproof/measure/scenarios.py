@@ -7,15 +7,23 @@ measurements, whose machine state and causes are recorded beside them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from trtproof import progress
-from trtproof.benchmark_config import ColdConfig, SustainedConfig, ThroughputConfig
+from trtproof.benchmark_config import (
+    ColdConfig,
+    DeviceConfig,
+    EnergyConfig,
+    SustainedConfig,
+    ThroughputConfig,
+    TrtexecConfig,
+)
 from trtproof.measure.answers import check_answers, refuse_other_answers, relative_error
 from trtproof.measure.budget import FEWEST_REQUESTS
 from trtproof.measure.clock import Clock
@@ -36,7 +44,17 @@ from trtproof.measure.loop import BlockRule, WarmupRule
 from trtproof.measure.machine import compare_states
 from trtproof.measure.memory_ledger import measure_memory
 from trtproof.measure.rounds import SLOWNESS, describe_gpu, make_rule
-from trtproof.measure.samples import COLD, ENERGY, MEMORY, SUSTAINED, THROUGHPUT, TRTEXEC, Block
+from trtproof.measure.samples import (
+    COLD,
+    DEVICE,
+    ENERGY,
+    MEMORY,
+    PARTS,
+    SUSTAINED,
+    THROUGHPUT,
+    TRTEXEC,
+    Block,
+)
 from trtproof.measure.schedule import Turn, order_round
 from trtproof.measure.streams import StreamRule
 from trtproof.measure.trtexec_rounds import run_trtexec
@@ -58,6 +76,9 @@ def run_scenarios(
 ) -> ScenarioRecord:
     """Run the configured scenarios; the one that heats the machine comes last.
 
+    None starts once benchmark.scenario_minutes are over: what it would have given is noted as
+    absent, with that reason, so that a run ends with everything that it had measured.
+
     Args:
         launcher: starts the workers.
         clock: of the orchestrator.
@@ -67,26 +88,16 @@ def run_scenarios(
         BackendError: a worker reports an error, crashes or hangs, or a plan answers otherwise than
             it was evaluated.
     """
-    record, config = ScenarioRecord(), launcher.inputs.config
-    if config.device:
-        blocks, notes = run_device_rounds(launcher, config.device, evaluated)
-        record.blocks += blocks
-        record.notes |= notes
+    record = ScenarioRecord()
     runner = _ScenarioRunner(launcher, record, clock, evaluated)
-    if config.throughput:
-        record.notes[THROUGHPUT] = runner.run_throughput(config.throughput)
-    if config.cold:
-        record.notes[COLD] = runner.run_cold(config.cold)
-    if config.memory_ledger:
-        record.notes[MEMORY] = measure_memory(launcher)
-    if config.energy:
-        record.notes[ENERGY] = measure_energy(launcher, config.energy)
-    if config.trtexec:
-        timed = run_trtexec(launcher, config.trtexec, evaluated)
-        record.blocks += timed.blocks
-        record.notes[TRTEXEC] = timed.notes
-    if config.sustained:
-        record.notes[SUSTAINED] = runner.run_sustained(config.sustained)
+    minutes, begun_ns = launcher.inputs.config.scenario_minutes, clock.now_ns()
+    for names, run in runner.list_wanted():
+        if minutes is not None and clock.now_ns() - begun_ns >= minutes * 60 * NS_PER_S:
+            reason = f"benchmark.scenario_minutes ({minutes:g}) were over before it could start"
+            progress.note(f"left out: {', '.join(names)}; {reason}")
+            record.notes |= {name: [{"reason": reason}] for name in names}
+        else:
+            run()
     return record
 
 
@@ -107,7 +118,41 @@ class _ScenarioRunner:
         self._rule = make_rule(launcher.inputs.config.disturbance)
         self._read_machine = launcher.inputs.read_state
 
-    def run_throughput(self, config: ThroughputConfig) -> list[dict[str, Any]]:
+    def list_wanted(self) -> Iterator[tuple[Sequence[str], Callable[[], None]]]:
+        """Yield the configured scenarios in their order: their names in run.json, and the call."""
+        config = self._launcher.inputs.config
+        if config.device:
+            yield (DEVICE, PARTS), partial(self._run_device, config.device)
+        if config.throughput:
+            yield (THROUGHPUT,), partial(self._run_throughput, config.throughput)
+        if config.cold:
+            yield (COLD,), partial(self._run_cold, config.cold)
+        if config.memory_ledger:
+            yield (MEMORY,), self._run_memory
+        if config.energy:
+            yield (ENERGY,), partial(self._run_energy, config.energy)
+        if config.trtexec:
+            yield (TRTEXEC,), partial(self._run_trtexec, config.trtexec)
+        if config.sustained:
+            yield (SUSTAINED,), partial(self._run_sustained, config.sustained)
+
+    def _run_device(self, config: DeviceConfig) -> None:
+        blocks, notes = run_device_rounds(self._launcher, config, self._evaluated)
+        self._record.blocks += blocks
+        self._record.notes |= notes
+
+    def _run_memory(self) -> None:
+        self._record.notes[MEMORY] = measure_memory(self._launcher)
+
+    def _run_energy(self, config: EnergyConfig) -> None:
+        self._record.notes[ENERGY] = measure_energy(self._launcher, config)
+
+    def _run_trtexec(self, config: TrtexecConfig) -> None:
+        timed = run_trtexec(self._launcher, config, self._evaluated)
+        self._record.blocks += timed.blocks
+        self._record.notes[TRTEXEC] = timed.notes
+
+    def _run_throughput(self, config: ThroughputConfig) -> None:
         """Measure every contender under every load, in mirrored rounds, the reference twice."""
         loads = list_loads(config)
         rule = StreamRule(warm_seconds=config.warm_seconds, seconds=config.seconds)
@@ -127,9 +172,9 @@ class _ScenarioRunner:
                 causes[load] = find_load_causes(evidence, self._rule)
         left_out, mostly = choose_passes(causes, self._rule)
         self._record.blocks += mark_blocks(blocks, left_out)
-        return mark_notes(notes, causes, left_out, mostly)
+        self._record.notes[THROUGHPUT] = mark_notes(notes, causes, left_out, mostly)
 
-    def run_cold(self, config: ColdConfig) -> list[dict[str, Any]]:
+    def _run_cold(self, config: ColdConfig) -> None:
         """Start every variant in fresh processes, in mirrored rounds, up to its first answer."""
         variants = self._launcher.inputs.variants
         turns = [
@@ -137,14 +182,14 @@ class _ScenarioRunner:
             for number in range(config.processes)
             for position, contender in enumerate(order_round(variants, number))
         ]
-        return [
+        self._record.notes[COLD] = [
             self._start_cold(number, position, contender)
             for number, position, contender in progress.track(
                 turns, title="benchmark, cold starts", total=len(turns)
             )
         ]
 
-    def run_sustained(self, config: SustainedConfig) -> list[dict[str, Any]]:
+    def _run_sustained(self, config: SustainedConfig) -> None:
         """Run one variant at a time, alone on the machine, for long, then measure a block."""
         variants = self._launcher.inputs.variants
         notes: list[dict[str, Any]] = []
@@ -155,7 +200,7 @@ class _ScenarioRunner:
                 self._launcher.open(link)
                 check_answers(self._launcher, {contender.name: link}, self._evaluated)
                 notes += [self._sustain(link, batch, config) for batch in config.batches]
-        return notes
+        self._record.notes[SUSTAINED] = notes
 
     def _run_window(
         self, link: WorkerLink, turn: Turn, streams: int, rule: StreamRule

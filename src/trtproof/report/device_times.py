@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from trtproof.report.figures import (
     blocks_by_round,
     estimate_percentiles,
 )
+from trtproof.report.skipped import Note, why_skipped
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,8 +43,6 @@ SERIAL: Final = ("h2d", COMPUTE, "d2h")
 
 PART_NAMES: Final = (*SERIAL, ENQUEUE)
 PERCENT: Final = 100.0
-
-Note = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -224,8 +223,8 @@ class _Session:
         return rows
 
     def _why_none(self, scenario: str, contender: str) -> NotMeasured | None:
-        if scenario not in self._notes:
-            return NotMeasured(f"profile {self._profile} leaves it out (benchmark.device is null)")
+        if why := why_skipped(self._notes, scenario, setting="device", profile=self._profile):
+            return why
         own = [note for note in self._notes[scenario] if note["contender"] == contender]
         if not own:
             return NotMeasured(f"{contender} was not in this scenario; run `dvc repro benchmark`")

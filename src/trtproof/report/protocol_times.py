@@ -16,6 +16,7 @@ from trtproof.measure.disturbed import Cause
 from trtproof.measure.samples import TRTEXEC, counted, of_scenario
 from trtproof.measure.trtexec_figures import summarise
 from trtproof.report.figures import NS_PER_MS, NS_PER_S, NotMeasured
+from trtproof.report.skipped import why_skipped
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -59,14 +60,12 @@ def read_protocol_times(
         record: run.json.
         absent: variant -> why nothing of it counts, or None.
     """
-    notes = record.get("scenarios", {}).get(TRTEXEC)
-    if notes is None:
-        profile = record.get("profile", "of this session")
-        why = NotMeasured(f"profile {profile} leaves it out (benchmark.trtexec is null)")
+    scenarios, profile = record.get("scenarios", {}), str(record.get("profile", "of this session"))
+    if why := why_skipped(scenarios, TRTEXEC, setting="trtexec", profile=profile):
         return {name: reason or why for name, reason in absent.items()}
     if isinstance(samples, NotMeasured):
         return {name: reason or samples for name, reason in absent.items()}
-    rows = counted(of_scenario(samples, TRTEXEC))
+    notes, rows = scenarios[TRTEXEC], counted(of_scenario(samples, TRTEXEC))
     return {
         name: reason or [_read(note, rows) for note in notes if note["contender"] == name]
         for name, reason in absent.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from trtproof.measure.samples import COLD, SUSTAINED, THROUGHPUT, counted, of_sc
 from trtproof.measure.schedule import AGAIN
 from trtproof.measure.targets import decisive_bounds
 from trtproof.report.figures import NS_PER_MS, NotMeasured
+from trtproof.report.skipped import Note, why_skipped
 from trtproof.tensor import Array
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ PHASES: Final = ("process", "import", "context", "open", "first", "rest")
 
 A context is made on a GPU only.
 """
-
-Note = Mapping[str, Any]
-"""One measurement as run.json has it."""
 
 
 @dataclass(frozen=True)
@@ -201,16 +199,15 @@ class _Session:
     ) -> NotMeasured | None:
         if absent is not None:
             return absent
-        if scenario not in self.notes:
-            return NotMeasured(
-                f"profile {self.profile} leaves it out (benchmark.{scenario} is null)"
-            )
+        if why := why_skipped(self.notes, scenario, setting=scenario, profile=self.profile):
+            return why
         if not self._notes(scenario, variant):
             return NotMeasured(f"{variant} was not in this scenario; run `dvc repro benchmark`")
         return None if self.rows else NotMeasured("the samples are missing; run `dvc checkout`")
 
     def _notes(self, scenario: str, contender: str) -> Sequence[Note]:
-        return [note for note in self.notes.get(scenario, ()) if note["contender"] == contender]
+        notes = self.notes.get(scenario, ())
+        return [note for note in notes if note.get("contender") == contender]
 
     def _rows(self, scenario: str, contender: str, *, batch: int, streams: int) -> DataFrame | None:
         """Return the counted requests of one load; None where there are no samples at all."""
