@@ -87,6 +87,7 @@ class Inputs:
     kernel: str = "6.18"
     device_spread: float = 0.01
     on_cpu: Sequence[str] = ()
+    controls: Sequence[str] = ()
 
     def settings(self) -> Settings:
         """Return what params.yaml would say."""

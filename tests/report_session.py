@@ -107,7 +107,7 @@ def _throughput_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, An
         for number in range(2)
         for batch in inputs.batches
         for streams in (1, 2)
-        for name in name_contenders(list(built), REFERENCE)
+        for name in name_contenders(list(built), REFERENCE, inputs.controls)
     ]  # fmt: skip
 
 
@@ -131,7 +131,8 @@ def _sustained_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any
 
 
 def _device_notes(built: Sequence[str], inputs: Inputs) -> list[dict[str, Any]]:
-    return device_notes(name_contenders(list(built), REFERENCE), on_cpu=inputs.on_cpu)
+    names = name_contenders(list(built), REFERENCE, inputs.controls)
+    return device_notes(names, on_cpu=inputs.on_cpu)
 
 
 SCENARIOS: Mapping[str, Any] = {
@@ -149,7 +150,8 @@ def draw_samples(inputs: Inputs, built: Sequence[str]) -> pd.DataFrame:
     shape = _Shape(inputs.rounds, inputs.restart_every, inputs.requests, tuple(inputs.batches))
     left_out = () if inputs.mostly_disturbed else tuple(inputs.disturbed)
     others = tuple(name for name in inputs.scenarios if name not in ("device", "parts"))
-    drawn = _draw(medians, shape, left_out, others)
+    drawn = _draw(medians, shape, left_out, others, tuple(inputs.controls))
+    contenders = name_contenders(list(built), REFERENCE, inputs.controls)
     marked = [
         block
         for scenario in inputs.scenarios
@@ -157,7 +159,7 @@ def draw_samples(inputs: Inputs, built: Sequence[str]) -> pd.DataFrame:
         for block in device_blocks(
             scenario,
             dict(medians),
-            [name for name in name_contenders(list(built), REFERENCE) if name not in inputs.on_cpu],
+            [name for name in contenders if name not in inputs.on_cpu],
             spread=inputs.device_spread,
         )
     ]
@@ -178,10 +180,11 @@ def _draw(
     shape: _Shape,
     left_out: tuple[int, ...],
     scenarios: tuple[str, ...],
+    controls: tuple[str, ...],
 ) -> pd.DataFrame:
     rng = np.random.default_rng(20261122)
     by_name = dict(medians_ms)
-    contenders = name_contenders(list(by_name), REFERENCE)
+    contenders = name_contenders(list(by_name), REFERENCE, controls)
     blocks, now_ns = [], 1_000_000_000
     for number in range(shape.rounds):
         session = number // shape.restart_every

@@ -183,6 +183,8 @@ class VariantConfig(Section, frozen=True):
 
     build: BuildConfig
     run: RunConfig
+    control: bool = False
+    """Runs twice in every session, as the reference always does: its own noise (A/A)."""
 
 
 class EvaluateConfig(Section, frozen=True):

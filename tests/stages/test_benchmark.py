@@ -113,6 +113,19 @@ def test_a_variant_that_is_not_here_is_recorded_with_its_reason(project: EngineP
     assert set(samples["variant"]) == {"first"}
 
 
+def test_a_control_runs_twice_like_the_reference(project: EngineProject) -> None:
+    project.variant("second")["control"] = True
+    build_all(project)
+    benchmark.main()
+    run = read_run()
+    assert run["schedule"]["contenders"] == ["first", "second", "first/again", "second/again"]
+    assert run["variants"]["second"]["contenders"] == ["second", "second/again"]
+    samples = read_samples(artifacts.BENCHMARK / "samples.parquet")
+    again = samples[samples["contender"] == "second/again"]
+    assert set(again["variant"]) == {"second"}
+    assert len(again) == len(samples[samples["contender"] == "second"])
+
+
 def test_a_variant_whose_time_would_mislead_is_not_timed(project: EngineProject) -> None:
     stated = {"schema": 1, "precision": "int8", "executor": "onnxruntime-unoptimized"}
     project.variant("second")["backend"] = "onnxruntime"

@@ -72,7 +72,7 @@ def test_a_session_that_speaks_against_its_figures_says_so_first(tmp_path):
     samples.loc[odd, "e2e_ns"] = samples.loc[odd, "e2e_ns"] * 3 // 2
     write_samples(path / "samples.parquet", samples)
     busy, warm_up, short = make_warnings(load(INPUTS)[0])
-    assert busy.startswith("Busy machine: two runs of torch-fp32 may differ by 5")
+    assert busy.startswith("Noisy: two runs of torch-fp32 may differ by 5")
     assert warm_up == "Warm-up did not settle for onnxruntime-fp32"
     assert "benchmark.max_minutes" in short
 

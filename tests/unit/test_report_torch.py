@@ -12,6 +12,8 @@ from tests.report_inputs import REFERENCE, SLUG, Inputs, Made, build, load
 
 from trtproof.measure.ratios import ratio_of_rounds
 from trtproof.report.cells import Facts
+from trtproof.report.comparisons import Comparison
+from trtproof.report.device_tables import device_table
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings
 from trtproof.report.headline import make_tiles, speed_sentence
@@ -20,6 +22,7 @@ from trtproof.report.markdown import render_markdown
 from trtproof.report.metrics import make_metrics
 from trtproof.report.page import render_page
 from trtproof.report.pictures import draw_bars
+from trtproof.report.quiet import quiet_table
 from trtproof.report.targets import judge_targets
 from trtproof.report.timing_tables import latency_table, verdict_table
 from trtproof.report.torch_best import TorchBest, find_best
@@ -210,3 +213,61 @@ def test_a_target_of_speed_says_the_other_speed_as_well():
     assert "best PyTorch" not in why[GRAPH]
     findings, facts = read(replace(ONE_TORCH, budget={"speedup_ratio": 1.2}))
     assert not any("best PyTorch" in item.why for item in judge_targets(findings, facts))
+
+
+def with_a_control() -> Inputs:
+    return replace(
+        TWO_TORCH, controls=(GRAPH,), scenarios=(*TWO_TORCH.scenarios, "device", "parts")
+    )
+
+
+def floor_of(comparison: Comparison | NotMeasured) -> float | None:
+    assert isinstance(comparison, Comparison)
+    return comparison.verdict.noise_floor
+
+
+def test_a_best_setting_that_ran_twice_is_judged_by_its_own_noise():
+    findings, facts = read(with_a_control())
+    by_name = {item.name: item for item in findings.variants}
+    own, reference = by_name[GRAPH], by_name[REFERENCE]
+    floor = floor_of(own.controls[1][HEADLINE])
+    assert floor is not None
+    assert floor != floor_of(reference.controls[1][HEADLINE])
+    for name in ("onnxruntime-fp32", "onnxruntime-int8_cpu", REFERENCE):
+        found = by_name[name].against_torch[1]
+        assert not isinstance(found, NotMeasured)
+        assert floor_of(found[HEADLINE]) == floor
+        device = by_name[name].device
+        assert floor_of(device.against_torch[1]) == floor_of(own.device.control[1])
+    metrics = facts.metrics[GRAPH][SLUG]
+    assert metrics["noise_b1_pct"]["wall_p50"] == pytest.approx(100 * floor, rel=1e-4)
+    assert metrics["control_b1_ratio"]["value"] == pytest.approx(1, abs=0.05)
+    assert metrics["control_device_p50_b1_ratio"]["value"] == pytest.approx(1, abs=0.05)
+    assert "device_p50" in metrics["noise_device_b1_pct"]
+    assert metrics["speedup_b1_ratio"]["value"] > 1.5  # the same key as ever beside it
+
+
+def test_every_place_that_names_the_best_setting_shows_its_own_second_run():
+    findings, facts = read(with_a_control())
+    shown = f"{facts.on_device(GRAPH, 'control_b1_ratio', 'value'):.5g}"
+    checks = {row[0].text: row[1].text for row in quiet_table(findings, facts).rows}
+    assert shown in checks[f"{GRAPH} twice (A/A), batch 1"]
+    assert f"{GRAPH} against its own second run: batch 1 {shown}" in render_markdown(
+        findings, facts
+    )
+    row = next(row for row in latency_table(findings, facts, 1).rows if row[0].text == GRAPH)
+    assert any(shown in cell.detail for cell in row if cell.text == "the best PyTorch setting")
+    device = next(row for row in device_table(findings, facts).rows if row[0].text == GRAPH)
+    assert "run twice" in device[-2].detail
+    tile = {tile.label: tile for tile in make_tiles(findings, facts)}[
+        "Speed, best PyTorch setting = 1"
+    ]
+    assert f"{GRAPH} against itself {shown}" in tile.detail
+
+
+def test_a_setting_that_ran_once_has_no_control():
+    findings, facts = read(TWO_TORCH)
+    own = next(item for item in findings.variants if item.name == GRAPH)
+    assert own.controls == {}
+    assert not {"control_b1_ratio", "noise_b1_pct"} & facts.metrics[GRAPH][SLUG].keys()
+    assert f"{GRAPH} against its own" not in render_markdown(findings, facts)

@@ -169,7 +169,7 @@ def test_what_runs_alone_for_long_is_compared_before_it_is_timed(tmp_path: Path)
 
 
 def test_no_scenario_starts_once_their_time_is_over(tmp_path: Path) -> None:
-    wanted = {"throughput": THROUGHPUT, "cold": COLD, "sustained": SUSTAINED}
+    wanted: dict[str, Any] = {"throughput": THROUGHPUT, "cold": COLD, "sustained": SUSTAINED}
     record = run(tmp_path, scenario_minutes=1e-9, **wanted)
     reason = "benchmark.scenario_minutes (1e-09) were over before it could start"
     assert record.notes == {name: [{"reason": reason}] for name in wanted}

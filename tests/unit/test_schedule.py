@@ -53,6 +53,12 @@ def test_the_reference_runs_twice() -> None:
     assert name_contenders(["torch", "ort"], "torch") == ["torch", "ort", "torch/again"]
 
 
+def test_controls_run_twice_after_the_reference_each_once() -> None:
+    variants = ["ort", "torch", "graph"]
+    found = name_contenders(variants, "torch", ["graph", "torch", "gone"])
+    assert found == [*variants, "torch/again", "graph/again"]
+
+
 def test_without_the_reference_nothing_runs_twice() -> None:
     assert name_contenders(["ort"], "torch") == ["ort"]
 

@@ -19,7 +19,7 @@ from trtproof.data.same_shape import take_same_shape
 from trtproof.errors import ConfigError, HardwareError
 from trtproof.hardware import Hardware
 from trtproof.measure.link import Contender
-from trtproof.measure.schedule import name_contenders
+from trtproof.measure.schedule import AGAIN, name_contenders
 from trtproof.sidecar import EngineRecord, read_record, verify_plan
 
 
@@ -39,7 +39,7 @@ def line_up(
     config: BenchmarkConfig,
     pythonpath: Sequence[str],
 ) -> Field:
-    """Return the contenders in the first round's order: every plan once, the reference again last.
+    """Return the contenders in the first round's order: every plan once, then the second runs.
 
     Raises:
         PlanError: a plan is missing, changed or of another machine.
@@ -64,13 +64,12 @@ def line_up(
             f"no variant can be measured on {hardware.slug} ({why}); "
             "add a variant that can run here, as in `variant=[torch-fp32]`"
         )
-    names = name_contenders(list(entries), reference)
-    again = names[len(entries) :]
-    contenders = [
-        *entries.values(),
-        *(replace(entries[reference], name=name) for name in again),
+    controls = [name for name, variant in variants.items() if variant.control]
+    names = name_contenders(list(entries), reference, controls)
+    again = [
+        replace(entries[name.removesuffix(AGAIN)], name=name) for name in names[len(entries) :]
     ]
-    return Field(records=records, contenders=contenders)
+    return Field(records=records, contenders=[*entries.values(), *again])
 
 
 def enter_plan(

@@ -3,12 +3,12 @@
 A round runs every contender once. Every second round is the mirror image of the one before, so that
 a linear drift of the machine cancels within each pair; each pair starts with the next contender, so
 that no one always runs first. The reference runs twice per round: the ratio of its two runs is the
-noise floor of the session.
+noise floor of the session. Other variants may run twice as well, for the noise of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 PROTOCOL: Final = "abba/1"
 AGAIN: Final = "/again"
-"""Suffix of the reference's second contender."""
+"""Suffix of a variant's second contender."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,16 @@ class RoundPlace:
     slot: int
 
 
-def name_contenders(variants: Sequence[str], reference: str) -> list[str]:
-    """Return the contenders in their first round's order: the variants, then the reference again.
+def name_contenders(
+    variants: Sequence[str], reference: str, controls: Iterable[str] = ()
+) -> list[str]:
+    """Return the contenders in their first round's order: the variants, then those that run again.
 
-    Without the reference among the variants (it could not be built here) there is no second run.
+    Those are the reference and the `controls`, as far as they are among the variants: what could
+    not be built here has no second run.
     """
-    again = [f"{reference}{AGAIN}"] if reference in variants else []
-    return [*variants, *again]
+    twice = dict.fromkeys([reference, *controls])
+    return [*variants, *(f"{name}{AGAIN}" for name in twice if name in variants)]
 
 
 def order_round(contenders: Sequence[T], round_number: int) -> list[T]:

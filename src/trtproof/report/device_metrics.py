@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
+from trtproof.report.comparisons import Comparison
 from trtproof.report.device_times import DEVICE_FIGURE, DeviceFindings, DeviceTime, Parts
 from trtproof.report.figures import NotMeasured
 from trtproof.report.flat import flatten_quantile, flatten_ratio
@@ -33,13 +36,13 @@ def parts_key(batch: int) -> str:
     return f"parts_b{batch}_ms"
 
 
-def device_ratio_key(batch: int, *, is_reference: bool) -> str:
-    """Return where the comparison of launches alone stands."""
-    return f"{'control' if is_reference else 'speedup'}_{DEVICE_FIGURE}_b{batch}_ratio"
+def device_ratio_key(batch: int, *, is_control: bool) -> str:
+    """Return where the comparison of launches alone stands, of a variant's own two runs too."""
+    return f"{'control' if is_control else 'speedup'}_{DEVICE_FIGURE}_b{batch}_ratio"
 
 
 def device_noise_key(batch: int) -> str:
-    """Return where the half-width of the reference's two runs stands."""
+    """Return where the half-width of a variant's two runs stands."""
     return f"noise_device_b{batch}_pct"
 
 
@@ -52,23 +55,24 @@ def device_figures(device: DeviceFindings, *, is_reference: bool) -> Figures:
             figures[spread_key(batch)] = {CV: launches.cv_pct}
     if not isinstance(device.parts, NotMeasured):
         figures |= {parts_key(batch): _parts(parts) for batch, parts in device.parts.items()}
-    for batch, comparison in device.comparisons.items():
-        if isinstance(comparison, NotMeasured):
-            continue
-        key = device_ratio_key(batch, is_reference=is_reference)
-        figures[key] = flatten_ratio(comparison.verdict)
-        floor = comparison.verdict.noise_floor
-        if is_reference and floor is not None:
-            figures[device_noise_key(batch)] = {DEVICE_FIGURE: PERCENT * floor}
-    return figures | _against_torch(device)
+    if not is_reference:
+        figures |= _ratios(device.comparisons, partial(device_ratio_key, is_control=False))
+    figures |= _ratios(device.control, partial(device_ratio_key, is_control=True))
+    for batch, comparison in device.control.items():
+        if isinstance(comparison, Comparison) and comparison.verdict.noise_floor is not None:
+            noise = PERCENT * comparison.verdict.noise_floor
+            figures[device_noise_key(batch)] = {DEVICE_FIGURE: noise}
+    return figures | _ratios(device.against_torch, partial(torch_key, DEVICE_FIGURE))
 
 
-def _against_torch(device: DeviceFindings) -> Figures:
-    """Return the ratios to the best PyTorch setting."""
+def _ratios(
+    comparisons: Mapping[int, Comparison | NotMeasured], find_key: Callable[[int], str]
+) -> Figures:
+    """Return the ratios of those batch sizes that could be compared."""
     return {
-        torch_key(DEVICE_FIGURE, batch): flatten_ratio(comparison.verdict)
-        for batch, comparison in device.against_torch.items()
-        if not isinstance(comparison, NotMeasured)
+        find_key(batch): flatten_ratio(comparison.verdict)
+        for batch, comparison in comparisons.items()
+        if isinstance(comparison, Comparison)
     }
 
 

@@ -171,7 +171,7 @@ def _speed_cells(
     if not isinstance(comparison, Comparison):
         why = comparison.reason if comparison else "the reference was not measured at this batch"
         return (absent_cell(why, span=3),)
-    key = device_ratio_key(batch, is_reference=is_reference)
+    key = device_ratio_key(batch, is_control=is_reference)
     word = word_cell(comparison)
     if is_reference:
         noise = facts.on_device(variant.name, device_noise_key(batch), DEVICE_FIGURE)
@@ -186,7 +186,9 @@ def _torch_cell(facts: Facts, variant: VariantFindings, batch: int) -> Cell:
     """Return the ratio to the fastest launches of PyTorch, with whose, the interval and word."""
     best, found = variant.device.best_torch.get(batch), variant.device.against_torch.get(batch)
     if best == variant.name:
-        return Cell("the best PyTorch setting", kind="number")
+        noise = facts.on_device(best, device_noise_key(batch), DEVICE_FIGURE)
+        shown = f"run twice: half-width at 99 % {format_number(noise, 'pct')}" if noise else ""
+        return Cell("the best PyTorch setting", kind="number", detail=shown)
     if best is None:
         return absent_cell("no variant of backend torch has device time")
     if not isinstance(found, Comparison):

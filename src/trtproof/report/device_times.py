@@ -83,13 +83,14 @@ class Parts:
 class DeviceFindings:
     """One variant's, by batch size; the reference's comparisons are with its own second run.
 
-    `best_torch` is the variant of backend torch whose launches are the fastest, which
-    `against_torch` compares with.
+    `control` is that of any variant which ran twice. `best_torch` is the variant of backend torch
+    whose launches are the fastest, which `against_torch` compares with.
     """
 
     launches: Mapping[int, DeviceTime] | NotMeasured
     parts: Mapping[int, Parts] | NotMeasured
     comparisons: Mapping[int, Comparison | NotMeasured]
+    control: Mapping[int, Comparison | NotMeasured] = field(default_factory=dict)
     best_torch: Mapping[int, str] = field(default_factory=dict)
     against_torch: Mapping[int, Comparison | NotMeasured] = field(default_factory=dict)
 
@@ -111,9 +112,10 @@ def read_device_times(
         torch: the variants of backend torch.
     """
     session = _Session(samples, record)
-    second = session.launches(f"{reference}{AGAIN}", absent[reference])
     launches = {name: session.launches(name, why) for name, why in absent.items()}
-    best = find_device_best(launches, torch, launches[reference], second)
+    again = {name: session.launches(f"{name}{AGAIN}", why) for name, why in absent.items()}
+    second = again[reference]
+    best = find_device_best(launches, torch, reference, again)
     return {
         name: DeviceFindings(
             launches=launches[name],
@@ -121,6 +123,7 @@ def read_device_times(
             comparisons=session.compare(
                 launches[reference], second, second if name == reference else launches[name]
             ),
+            control=session.compare(launches[name], again[name], again[name]),
             best_torch=best.names,
             against_torch=session.compare(best.without(name), best.again, launches[name]),
         )

@@ -20,7 +20,7 @@ Launches = Mapping[int, "DeviceTime"]
 class DeviceBest:
     """By batch size: the variant of backend torch with the smallest median, and its launches.
 
-    `again` is the second run that it did not have, from how the reference's two runs differ.
+    `again` is its second run; where it had none, one that varies as the reference's two runs do.
     """
 
     names: Mapping[int, str]
@@ -35,16 +35,16 @@ class DeviceBest:
 def find_device_best(
     launches: Mapping[str, Launches | NotMeasured],
     torch: Collection[str],
-    reference: Launches | NotMeasured,
-    again: Launches | NotMeasured,
+    reference: str,
+    again: Mapping[str, Launches | NotMeasured],
 ) -> DeviceBest:
     """Return the best PyTorch setting of every batch size that one was timed at.
 
     Args:
         launches: of all variants.
         torch: the variants of backend torch.
-        reference: the launches of the contender that ran twice.
-        again: those of its second run.
+        reference: the variant that always runs twice.
+        again: the second runs, by variant.
     """
     names: dict[int, str] = {}
     best: dict[int, DeviceTime] = {}
@@ -53,19 +53,25 @@ def find_device_best(
         for batch, one in {} if isinstance(own, NotMeasured) else own.items():
             if batch not in best or _median_ms(one) < _median_ms(best[batch]):
                 names[batch], best[batch] = name, one
-    if isinstance(reference, NotMeasured) or isinstance(again, NotMeasured):
-        return DeviceBest(names, best, {})
-    carried = {
+    control, varied = _known(launches[reference]), _known(again[reference])
+    second = {
         batch: replace(
             one,
             values_ms=carry_rounds(
-                one.values_ms, reference[batch].values_ms, again[batch].values_ms
+                one.values_ms, control[batch].values_ms, varied[batch].values_ms
             ),
         )
         for batch, one in best.items()
-        if batch in reference and batch in again
+        if batch in control and batch in varied
     }
-    return DeviceBest(names, best, carried)
+    for batch, name in names.items():
+        own = _known(again[name])
+        second |= {batch: own[batch]} if batch in own else {}
+    return DeviceBest(names, best, second)
+
+
+def _known(launches: Launches | NotMeasured) -> Launches:
+    return {} if isinstance(launches, NotMeasured) else launches
 
 
 def _median_ms(time: DeviceTime) -> float:

@@ -163,7 +163,8 @@ class VariantFindings:
     """One row of the report. Timings and comparisons with the reference are by batch size.
 
     The reference's comparisons are with itself in its second run (A/A): this session's noise.
-    `against_torch` compares with the best PyTorch setting of the batch size instead.
+    `controls` are those of any variant that ran twice. `against_torch` compares with the best
+    PyTorch setting of the batch size instead.
     `answers` is whether what was timed answers as what was scored. `host_peak_bytes` is the most
     host memory that a process which timed it took, None where it was not timed.
     """
@@ -182,6 +183,7 @@ class VariantFindings:
     scores: Scores | NotMeasured
     reason_code: str = ""
     host_peak_bytes: int | None = None
+    controls: Mapping[int, Comparisons] = field(default_factory=dict)
     against_torch: Mapping[int, Comparisons | NotMeasured] = field(default_factory=dict)
     protocols: Sequence[ProtocolTimes] | NotMeasured = ()
 

@@ -8,11 +8,12 @@ from typing import Final
 from trtproof.measure.verdict import Word
 from trtproof.report.calibration import calibration_warnings
 from trtproof.report.cells import NOT_MEASURED, Facts, format_number
+from trtproof.report.controls import TOO_FEW, control_text, list_controls, noise_floor
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Run, VariantFindings
 from trtproof.report.place import elsewhere_text
 from trtproof.report.quiet import BUSY_LOAD_PER_CORE, QUIET_SHARE
-from trtproof.report.session_texts import TOO_FEW, cause_text, control_text, noise_floor
+from trtproof.report.session_texts import cause_text
 from trtproof.report.tables import score_names, score_title
 from trtproof.report.targets import MAIN_SCORE, at_batch, main_batch
 from trtproof.report.torch_best import torch_key
@@ -143,12 +144,12 @@ def _noise_warnings(findings: Findings) -> list[str]:
             f"{Word.INCONCLUSIVE}: {len(selection.causes)} of {len(selection.kept)} rounds were "
             f"disturbed ({cause_text(findings)}); all of them are in the figures"
         )
-    floors = [noise_floor(findings, batch) for batch in findings.batches]
+    floors = [noise_floor(findings.reference, batch) for batch in findings.batches]
     floor = max((value for value in floors if value is not None), default=0.0)
     if floor > QUIET_SHARE:
         warnings.append(
-            f"Busy machine: two runs of {findings.reference.name} may differ by "
-            f"{100 * floor:.0f} % here, so speed-ups are rough"
+            f"Noisy: two runs of {findings.reference.name} may differ by {100 * floor:.0f} % "
+            "here, so speed-ups over it are rough"
         )
     if isinstance(run, Run) and (run.load_per_core or 0) > BUSY_LOAD_PER_CORE:
         warnings.append(
@@ -203,8 +204,10 @@ def _torch_tile(findings: Findings, facts: Facts, name: str) -> Tile:
     value = facts.device_cell(name, torch_key(HEADLINE, batch), "value").text
     interval = facts.interval(name, torch_key(HEADLINE, batch))
     spread = f"95 % {interval}" if interval else TOO_FEW
-    word, noise = word_text(findings, name, batch), control_text(findings, facts, batch)
-    said = f"{said}; reference against itself {noise}"
+    word = word_text(findings, name, batch)
+    own = best != findings.reference.name and best in list_controls(findings)
+    noise = control_text(findings, facts, batch, best if own else None)
+    said = f"{said}; {best if own else 'reference'} against itself {noise}"
     if word.startswith(Word.INCONCLUSIVE):
         return Tile(label, Word.INCONCLUSIVE, f"{value}, {spread}; {said}")
     return Tile(label, value, f"{word}; {spread}; {said}")

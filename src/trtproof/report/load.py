@@ -98,6 +98,7 @@ def _variant(
         plan=_plan(name, record, sources),
         timings=timed.timings[name],
         comparisons=timed.comparisons[name],
+        controls=timed.controls[name],
         against_torch=timed.against_torch[name],
         protocols=timed.protocols[name],
         scenarios=timed.scenarios[name],

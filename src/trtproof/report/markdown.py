@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from trtproof.report.cells import Cell, Facts
+from trtproof.report.controls import control_text, list_controls
 from trtproof.report.figures import NotMeasured, Timing
 from trtproof.report.findings import Findings, Run, VariantFindings
 from trtproof.report.headline import main_score, make_warnings
 from trtproof.report.metrics import drop_name
 from trtproof.report.provenance import SHORT, variables_text
-from trtproof.report.session_texts import control_text, harness_text, left_out_text
+from trtproof.report.session_texts import harness_text, left_out_text
 from trtproof.report.tables import score_title
 from trtproof.report.targets import judge_targets, main_batch
 from trtproof.report.texts import clean
@@ -142,10 +143,13 @@ def _words(variant: VariantFindings, batch: int) -> str:
 def _noise(findings: Findings, facts: Facts) -> str:
     if not findings.batches:
         return ""
-    name = escape(findings.reference.name)
-    runs = [f"batch {size} {control_text(findings, facts, size)}" for size in findings.batches]
+    texts = []
+    for name in list_controls(findings):
+        runs = [control_text(findings, facts, size, name) for size in findings.batches]
+        said = [f"batch {size} {run}" for size, run in zip(findings.batches, runs, strict=True)]
+        texts.append(f"{name} against its own second run: {', '.join(said)}")
     return (
-        f"Noise: {name} against its own second run: {escape(', '.join(runs))}. "
+        f"Noise: {escape('; '.join(texts))}. "
         f"Rounds left out: {escape(left_out_text(findings))}. "
         f"Harness: {escape(harness_text(findings))}."
     )

@@ -98,12 +98,8 @@ def _ladder(variant: VariantFindings, findings: Findings) -> Metrics:
 
 
 def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
-    metrics: Metrics = {}
     is_reference = variant is findings.reference
-    for batch, timing in variant.timings.items():
-        if isinstance(timing, Timing):
-            metrics |= _timing(timing)
-            metrics |= _comparisons(variant.comparisons[batch], batch, is_reference=is_reference)
+    metrics = _latencies(variant, is_reference=is_reference)
     measured = device_figures(variant.device, is_reference=is_reference)
     measured |= list_ratios(variant.against_torch) | protocol_figures(variant.protocols)
     metrics |= {key: _rounded(values) for key, values in measured.items()}
@@ -120,6 +116,18 @@ def _on_device(variant: VariantFindings, findings: Findings) -> Metrics:
     elif not isinstance(rate := throughput_control(variant), NotMeasured):
         metrics[THROUGHPUT_CONTROL] = _interval(rate.value, rate.shown, rate.gate)
     return metrics | (_plan(variant.plan) if isinstance(variant.plan, Plan) else {})
+
+
+def _latencies(variant: VariantFindings, *, is_reference: bool) -> Metrics:
+    metrics: Metrics = {}
+    for batch, timing in variant.timings.items():
+        if isinstance(timing, Timing):
+            metrics |= _timing(timing)
+            if not is_reference:
+                metrics |= _comparisons(variant.comparisons[batch], batch, is_control=False)
+    for batch, control in variant.controls.items():
+        metrics |= _comparisons(control, batch, is_control=True)
+    return metrics
 
 
 def _plan(plan: Plan) -> Metrics:
@@ -142,7 +150,7 @@ def _relative(reference: VariantFindings, variant: VariantFindings) -> Metrics:
     for batch, timing in variant.timings.items():
         ratio = tail_ratio(reference.timings[batch], timing)
         if not isinstance(ratio, NotMeasured):
-            key = ratio_key(WALL_P99, batch, is_reference=False)
+            key = ratio_key(WALL_P99, batch, is_control=False)
             metrics[key] = _interval(ratio.shown.value, ratio.shown.bounds, ratio.gate.bounds)
     return metrics
 
@@ -178,24 +186,25 @@ def _timing(timing: Timing) -> Metrics:
     return metrics
 
 
-def ratio_key(figure: str, batch: int, *, is_reference: bool) -> str:
-    """Return where a comparison by a figure stands; the headline's has no name of its own."""
-    name = "control" if is_reference else "speedup"
+def ratio_key(figure: str, batch: int, *, is_control: bool) -> str:
+    """Return where a comparison by a figure stands; the headline's has no name of its own.
+
+    A control is a variant against its own second run.
+    """
+    name = "control" if is_control else "speedup"
     return f"{name}{'' if figure == HEADLINE else f'_{figure}'}_b{batch}_ratio"
 
 
 def _comparisons(
-    comparisons: Comparisons | NotMeasured, batch: int, *, is_reference: bool
+    comparisons: Comparisons | NotMeasured, batch: int, *, is_control: bool
 ) -> Metrics:
     if isinstance(comparisons, NotMeasured):
         return {}
     metrics: Metrics = {
-        ratio_key(figure, batch, is_reference=is_reference): _rounded(
-            flatten_ratio(comparison.verdict)
-        )
+        ratio_key(figure, batch, is_control=is_control): _rounded(flatten_ratio(comparison.verdict))
         for figure, comparison in comparisons.items()
     }
-    if is_reference:
+    if is_control:
         floors = {key: one.verdict.noise_floor for key, one in comparisons.items()}
         shares = {key: 100 * floor for key, floor in floors.items() if floor is not None}
         metrics |= {f"noise_b{batch}_pct": _rounded(shares)} if shares else {}

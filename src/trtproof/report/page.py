@@ -25,6 +25,7 @@ from trtproof.report.calibration import (
     calibration_title,
 )
 from trtproof.report.cells import NOT_MEASURED, Facts, colour_of
+from trtproof.report.controls import control_text
 from trtproof.report.engines import show_engines
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
@@ -37,7 +38,6 @@ from trtproof.report.place import elsewhere_text
 from trtproof.report.protocol_tables import protocol_table
 from trtproof.report.provenance import identity_rows, reproduce_lines
 from trtproof.report.quiet import quiet_table
-from trtproof.report.session_texts import control_text
 from trtproof.report.sources import flatten
 from trtproof.report.targets import judge_targets, main_batch
 from trtproof.report.texts import clean

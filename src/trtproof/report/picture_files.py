@@ -6,9 +6,9 @@ from typing import Final
 
 from trtproof.report import pictures, theme
 from trtproof.report.cells import Facts
+from trtproof.report.controls import control_text
 from trtproof.report.findings import Findings, Run
 from trtproof.report.pictures import Picture
-from trtproof.report.session_texts import control_text
 from trtproof.report.svg import Drawing, Panel, Type, to_file
 from trtproof.report.texts import fit
 

@@ -13,6 +13,7 @@ from trtproof.report.charts import (
     percentile_curves,
     round_lines,
 )
+from trtproof.report.controls import control_text
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, VariantFindings
 from trtproof.report.headline import main_score
@@ -21,7 +22,6 @@ from trtproof.report.metrics import drop_name
 from trtproof.report.scenario_tables import PHASE_TITLES, shown_phases
 from trtproof.report.scenarios import Load
 from trtproof.report.score_charts import Change, score_changes
-from trtproof.report.session_texts import control_text
 from trtproof.report.shape_charts import Spread, Stack, distribution_ridges, stacked_bars
 from trtproof.report.tables import score_title
 from trtproof.report.targets import main_batch

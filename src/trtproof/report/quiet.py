@@ -6,17 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from trtproof.report.cells import NOT_MEASURED, Cell, Column, Facts, Table, Tone, absent_cell
+from trtproof.report.controls import control_text, list_controls, noise_floor
 from trtproof.report.figures import NotMeasured
 from trtproof.report.findings import Findings, Run
 from trtproof.report.gpu_quiet import gpu_rows
-from trtproof.report.session_texts import (
-    answers_text,
-    control_text,
-    harness_text,
-    left_out_text,
-    noise_floor,
-    warmup_text,
-)
+from trtproof.report.session_texts import answers_text, harness_text, left_out_text, warmup_text
 
 QUIET_SHARE: Final = 0.05
 """How far the reference may be from itself on a quiet machine: wider than that is said first."""
@@ -58,14 +52,17 @@ def _cells(row: Row) -> Sequence[Cell]:
 
 def _control_rows(findings: Findings, facts: Facts) -> list[Row]:
     rows: list[Row] = []
-    for batch in findings.batches:
-        floor = noise_floor(findings, batch)
-        quiet = floor is not None and floor <= QUIET_SHARE
-        word = "not known" if floor is None else f"noise floor {100 * floor:.1f} %"
-        text = f"{findings.reference.name} against its own second run: "
-        tone: Tone = "ok" if quiet else "warn"
-        check = f"Reference twice (A/A), batch {batch}"
-        rows.append((check, text + control_text(findings, facts, batch), word, tone))
+    named = {variant.name: variant for variant in findings.variants}
+    for name in list_controls(findings):
+        title = "Reference" if name == findings.reference.name else name
+        for batch in findings.batches:
+            floor = noise_floor(named[name], batch)
+            quiet = floor is not None and floor <= QUIET_SHARE
+            word = "not known" if floor is None else f"noise floor {100 * floor:.1f} %"
+            tone: Tone = "ok" if quiet else "warn"
+            text = control_text(findings, facts, batch, name)
+            text = f"{name} against its own second run: {text}"
+            rows.append((f"{title} twice (A/A), batch {batch}", text, word, tone))
     return rows
 
 

@@ -4,32 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from trtproof.report.cells import NOT_MEASURED, Facts, format_number
-from trtproof.report.figures import HEADLINE, NS_PER_MS, NotMeasured, Timing
+from trtproof.report.cells import NOT_MEASURED
+from trtproof.report.figures import NS_PER_MS, NotMeasured, Timing
 from trtproof.report.findings import AnswerCheck, Findings
 from trtproof.report.targets import main_batch
 
 NS_PER_US: Final = 1e3
-TOO_FEW: Final = "too few rounds for an interval"
-
-
-def noise_floor(findings: Findings, batch: int) -> float | None:
-    """Return how far two runs of the reference may differ, as a share; None if not known."""
-    control = findings.reference.verdict(batch)
-    return None if isinstance(control, NotMeasured) else control.noise_floor
-
-
-def control_text(findings: Findings, facts: Facts, batch: int | None) -> str:
-    """Return the reference against its own second run (A/A): the noise of this session."""
-    key, reference = f"control_b{batch}_ratio", findings.reference.name
-    value = facts.on_device(reference, key, "value")
-    if value is None:
-        return f"{NOT_MEASURED}: the reference has no second run here"
-    interval = facts.interval(reference, key)
-    shown = f"95 % {interval}" if interval else TOO_FEW
-    floor = facts.on_device(reference, f"noise_b{batch}_pct", HEADLINE)
-    noise = f"; half-width at 99 % {format_number(floor, 'pct')}" if floor is not None else ""
-    return f"{format_number(value, 'ratio')} ({shown}{noise})"
 
 
 def cause_text(findings: Findings) -> str:

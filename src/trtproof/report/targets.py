@@ -146,7 +146,7 @@ class _Timings:
     def _judge_ratio(
         self, target: Target, ratio: TailRatio, figure: str, least: float
     ) -> TargetVerdict:
-        key = ratio_key(figure, self._batch or 0, is_reference=False)
+        key = ratio_key(figure, self._batch or 0, is_control=False)
         over = OverRounds(
             value=ratio.shown.value,
             shown=ratio.shown.bounds,

@@ -57,6 +57,7 @@ class Timed:
     batches: tuple[int, ...]
     timings: Mapping[str, Timings]
     comparisons: Mapping[str, Mapping[int, Comparisons | NotMeasured]]
+    controls: Mapping[str, Mapping[int, Comparisons]]
     best_torch: Mapping[int, TorchBest | NotMeasured]
     against_torch: Mapping[str, Mapping[int, Comparisons | NotMeasured]]
     scenarios: Mapping[str, Scenarios]
@@ -91,7 +92,10 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
         for (name, built), check in zip(made.records.items(), checks.values(), strict=True)
     }
     timings = {name: _time_variant(name, why, samples, batches) for name, why in absent.items()}
-    again = _time_variant(f"{reference}{AGAIN}", absent[reference], samples, batches)
+    again = {
+        name: _time_variant(f"{name}{AGAIN}", why, samples, batches) for name, why in absent.items()
+    }
+    control = Control(reference, timings, again)
     judges = _Judges(hardware, settings, read_selection(samples, record), record)
     scenarios = read_scenarios(every, record)
     best = {batch: find_best(settings.variants, timings, batch) for batch in batches}
@@ -101,13 +105,10 @@ def load_timed(settings: Settings, here: Hardware | None, made: Made, sources: S
         selection=judges.selection,
         batches=batches,
         timings=timings,
-        comparisons=_check_clocks(
-            _compare_all(judges, timings, again, reference), judges, reference
-        ),
+        comparisons=_compare_all(judges, control),
+        controls=_compare_again(judges, control),
         best_torch=best,
-        against_torch=compare_with_best(
-            best, timings, Control(timings[reference], again), judges.make
-        ),
+        against_torch=compare_with_best(best, timings, control, judges.make),
         scenarios={name: scenarios.find(name, why) for name, why in absent.items()},
         protocols=read_protocol_times(every, record, absent),
         device=read_device_times(every, record, absent, reference, list_torch(settings.variants)),
@@ -144,20 +145,6 @@ class _Judges:
         backends = {self.settings.variants[name].backend for name in names}
         kinds = {self.hardware.engine.get(backend, {}).get("device") for backend in backends}
         return "gpu" if kinds == {"cuda"} else "cpu"
-
-
-def _check_clocks(
-    comparisons: Mapping[str, Mapping[int, Comparisons | NotMeasured]],
-    judges: _Judges,
-    reference: str,
-) -> dict[str, Mapping[int, Comparisons | NotMeasured]]:
-    """Return the comparisons, those that only the GPU's clocks explain as INCONCLUSIVE."""
-    clocks_mhz = read_state(judges.record).clocks_mhz
-    effects = judges.make(reference, reference).minimum_effects
-    return {
-        name: check_clocks(found, clocks_mhz, (reference, name), effects)
-        for name, found in comparisons.items()
-    }
 
 
 def _read_run(record: Mapping[str, Any] | None) -> Run | NotMeasured:
@@ -242,18 +229,38 @@ def _why_not_timed(
 
 
 def _compare_all(
-    judges: _Judges, timings: Mapping[str, Timings], again: Timings, reference: str
-) -> dict[str, dict[int, Comparisons | NotMeasured]]:
-    """Return every variant against the reference; the reference against its second run."""
-    return {
+    judges: _Judges, control: Control
+) -> dict[str, Mapping[int, Comparisons | NotMeasured]]:
+    """Return every variant against the reference, the reference against its second run.
+
+    Those that only the GPU's clocks explain are INCONCLUSIVE.
+    """
+    reference = control.reference
+    first, again = control.first[reference], control.again[reference]
+    found = {
         name: {
-            batch: _compare(
-                judges.make(reference, name), timings[reference][batch], again[batch], timing
-            )
+            batch: _compare(judges.make(reference, name), first[batch], again[batch], timing)
             for batch, timing in (again if name == reference else own).items()
         }
-        for name, own in timings.items()
+        for name, own in control.first.items()
     }
+    clocks_mhz = read_state(judges.record).clocks_mhz
+    effects = judges.make(reference, reference).minimum_effects
+    return {
+        name: check_clocks(one, clocks_mhz, (reference, name), effects)
+        for name, one in found.items()
+    }
+
+
+def _compare_again(judges: _Judges, control: Control) -> dict[str, dict[int, Comparisons]]:
+    """Return every variant that ran twice against its own second run."""
+    found: dict[str, dict[int, Comparisons]] = {name: {} for name in control.first}
+    for name, own in control.first.items():
+        for batch, second in control.again[name].items():
+            one = _compare(judges.make(name, name), own[batch], second, second)
+            if not isinstance(one, NotMeasured):
+                found[name][batch] = one
+    return found
 
 
 def _compare(

@@ -109,7 +109,7 @@ def verdict_table(findings: Findings, facts: Facts, batch: int) -> Table:
                     findings,
                     facts,
                     variant,
-                    ratio_key(figure, batch, is_reference=not position),
+                    ratio_key(figure, batch, is_control=not position),
                     comparison,
                 ),
             )
@@ -149,7 +149,7 @@ def _speed_cells(
         second = "second run, " if is_reference else ""
         return (absent_cell(f"{second}{comparisons.reason}", span=3),)
     figure, headline = next(iter(comparisons.items()))
-    key = ratio_key(figure, batch, is_reference=is_reference)
+    key = ratio_key(figure, batch, is_control=is_reference)
     word = Cell("reference, run twice") if is_reference else word_cell(headline)
     ratio = facts.device_cell(variant.name, key, "value")
     return ratio, _interval_cell(facts, variant.name, key), word
@@ -206,7 +206,8 @@ def _verdict_notes(findings: Findings) -> list[str]:
     rule = (
         "FASTER and SLOWER need the whole 99 % interval beyond the share that counts, and the 95 % "
         "interval beyond 1. A difference counts from the smallest effect that matters, or from the "
-        "99 % half-width of the reference against itself, whichever is larger. On a processor, "
+        "99 % half-width of the reference against itself, whichever is larger; against the best "
+        "PyTorch setting, of that one against itself where it ran twice. On a processor, "
         "which others use too, P10 and CPU time decide; on a GPU the median and P99."
     )
     left_out = (

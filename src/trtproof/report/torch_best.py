@@ -65,10 +65,15 @@ def find_best(
 
 @dataclass(frozen=True)
 class Control:
-    """The reference's two runs in the same session: its noise, whichever contenders are judged."""
+    """The two runs of whatever ran twice in the session: its noise.
 
-    first: Timings
-    again: Timings
+    `first` and `again` are by variant; the reference's noise stands for that of a variant which ran
+    once.
+    """
+
+    reference: str
+    first: Mapping[str, Timings]
+    again: Mapping[str, Timings]
 
 
 def compare_with_best(
@@ -111,12 +116,16 @@ def _compare(
     before = timings[best.name][own.batch]
     if isinstance(before, NotMeasured):
         return before
-    return make_judge(best.name, name).compare(before, _carry(before, control), own)
+    return make_judge(best.name, name).compare(before, _find_again(best.name, before, control), own)
 
 
-def _carry(timing: Timing, control: Control) -> Timing | NotMeasured:
-    """Return the second run that the best setting did not have, from how the reference's varied."""
-    first, again = control.first[timing.batch], control.again[timing.batch]
+def _find_again(name: str, timing: Timing, control: Control) -> Timing | NotMeasured:
+    """Return the best setting's second run, or one that varies as the reference's did."""
+    second = control.again[name][timing.batch]
+    if isinstance(second, Timing):
+        return second
+    first = control.first[control.reference][timing.batch]
+    again = control.again[control.reference][timing.batch]
     if isinstance(first, NotMeasured):
         return first
     return again if isinstance(again, NotMeasured) else carry_noise(timing, first, again)

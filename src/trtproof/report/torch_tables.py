@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from trtproof.report.cells import Cell, Column, Facts, Table, absent_cell, format_number, name_cell
+from trtproof.report.controls import control_text
 from trtproof.report.figures import HEADLINE, NotMeasured, Timing
 from trtproof.report.findings import Findings, Plan, Run, VariantFindings
 from trtproof.report.torch_best import TORCH, TorchBest, torch_key
@@ -106,7 +107,9 @@ def best_cell(findings: Findings, facts: Facts, variant: VariantFindings, batch:
     """Return a variant's ratio to the best PyTorch setting, with its interval and word."""
     best, found = findings.best_torch[batch], variant.against_torch[batch]
     if isinstance(best, TorchBest) and best.name == variant.name:
-        return Cell("the best PyTorch setting", kind="number")
+        own = batch in variant.controls and variant is not findings.reference
+        noise = f"second run: {control_text(findings, facts, batch, best.name)}" if own else ""
+        return Cell("the best PyTorch setting", kind="number", detail=noise)
     if isinstance(found, NotMeasured):
         return absent_cell(found.reason)
     key = torch_key(HEADLINE, batch)
