@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trtproof.errors import InputError
 from trtproof.scoring.agreement import agreement_pct, missing_count
+from trtproof.scoring.values import pack_value
 
 
 def of(*predictions, indices=None):
@@ -48,6 +50,22 @@ def test_a_scorer_without_predictions_is_named():
 def test_no_samples_are_refused():
     with pytest.raises(InputError, match="0 and 0"):
         agreement_pct(of(), of(), scorer="top1")
+
+
+@pytest.mark.parametrize(
+    "number",
+    [0.25, {"boxes": [[1.5, 2, 3, 4]], "classes": [1]}, pack_value(np.ones(2), owner="x")],
+)
+def test_predictions_of_numbers_are_not_counted(number):
+    both = {"indices": [0, 1], "predictions": {"rmse": [1, number]}}
+    with pytest.raises(InputError, match="numbers that no two engines give alike"):
+        agreement_pct(both, both, scorer="rmse")
+
+
+def test_arrays_of_classes_are_compared():
+    mask, other = (pack_value(np.array([0, last]), owner="x") for last in (1, 2))
+    one, two = ({"indices": [0, 1], "predictions": {"iou": [mask, item]}} for item in (mask, other))
+    assert agreement_pct(one, two, scorer="iou") == 50.0
 
 
 def test_samples_without_a_prediction_are_counted():

@@ -1,4 +1,7 @@
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,16 @@ def test_compose_writes_params_once(project, capsys):
     assert cli.main(["compose"]) == 0
     assert capsys.readouterr().out == "params.yaml: unchanged\n"
     assert cli.main(["compose", "--check"]) == 0
+
+
+def test_a_reader_that_has_read_enough_is_no_traceback(project):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "trtproof.cli", "compose"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.returncode == 1
+    assert done.stderr == ""
 
 
 def test_check_writes_nothing_and_fails_on_stale_params(project, capsys):

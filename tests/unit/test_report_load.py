@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tests.report_inputs import REFERENCE, Inputs, Made, build, change, load
 from trtproof import artifacts
 from trtproof.errors import InputError, PlanCorruptError
 from trtproof.reason import Reason
+from trtproof.report import evaluated
 from trtproof.report.figures import NotMeasured, Timing
 from trtproof.report.findings import Scores
 from trtproof.report.markdown import render_markdown
@@ -326,3 +328,12 @@ def test_every_output_of_either_side_is_compared_or_says_why_not():
     assert isinstance(other, Scores)
     assert not isinstance(other.differences, NotMeasured)
     assert other.differences["boxes"] == NotMeasured("it has no such output")
+
+
+def test_a_scorers_first_metric_comes_first_although_its_file_is_sorted(monkeypatch):
+    stated = SimpleNamespace(metrics=("map_pct", "map50_pct"))
+    monkeypatch.setattr(evaluated, "load_scorer", lambda _: stated)
+    scores = {"scores": {"coco_map": {"map50_pct": 80.0, "map_pct": 60.0, "more_pct": 1.0}}}
+    found = evaluated.Evaluation(scores=scores, predictions={}, outputs={}).values
+    assert list(found) == ["map_pct", "map50_pct", "more_pct"]
+    assert found["map50_pct"] == 80.0

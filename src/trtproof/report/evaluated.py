@@ -42,9 +42,17 @@ class Evaluation:
 
     @property
     def values(self) -> dict[str, float]:
-        """Return metric -> value over all scorers; none where the data have no labels."""
-        by_scorer = self.scores["scores"] or {}
-        return {name: value for metrics in by_scorer.values() for name, value in metrics.items()}
+        """Return metric -> value over all scorers; none where the data have no labels.
+
+        A scorer's first metric is the one that it is known by, which a sorted file does not say.
+        """
+        found: dict[str, float] = {}
+        for name, metrics in (self.scores["scores"] or {}).items():
+            scorer = _load_scorer(name)
+            stated = getattr(scorer, "metrics", None) or ()
+            order = [*(metric for metric in stated if metric in metrics), *metrics]
+            found |= {metric: metrics[metric] for metric in order}
+        return found
 
     @property
     def scorer(self) -> str:
