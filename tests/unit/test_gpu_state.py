@@ -100,6 +100,12 @@ def test_slowdowns_are_differences_of_counters_in_nanoseconds() -> None:
     assert found.fault_ns == 500_000_000
 
 
+def test_a_counter_that_runs_ahead_caps_no_more_than_all_of_the_time() -> None:
+    found = Bench(make_gpu(throttling={POWER_CAP: 1.02})).span(1.0)
+    assert found.power_cap_share == 1.0
+    assert found.throttled_ns["power_cap"] == 1_020_000_000  # as it was told
+
+
 def test_a_power_cap_alone_is_no_fault() -> None:
     assert Bench(make_gpu(throttling={POWER_CAP: 1.0})).span(1.0).fault_ns == 0
 

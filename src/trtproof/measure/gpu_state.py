@@ -112,6 +112,8 @@ def compare_readings(before: GpuReading, after: GpuReading) -> GpuSpan:
         for name, value in after.throttled_ns.items()
     }
     capped = throttled.get(POWER_CAP)
+    if capped is not None:  # its steps are coarse: an H200 counted 1.011 s in a second of ours
+        capped = min(capped, spent_ns)
     counts = [item.others_count for item in (before, after) if item.others_count is not None]
     return GpuSpan(
         sm_mhz=_divide(_grown(before.clock_sum_mhz, after.clock_sum_mhz), polls),
