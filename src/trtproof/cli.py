@@ -25,16 +25,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         code: int = parsed.command(parsed)
-        sys.stdout.flush()
     except PipelineError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    except (
-        BrokenPipeError
-    ):  # `| head` has read enough; Python's own flush at exit must not fail too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _drop_output()
         return 1
+    try:
+        if sys.stdout is not None:  # closed by the caller, as by `>&-`
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
     return code
+
+
+def _drop_output() -> None:
+    """Write nothing more: `| head` has read enough, and Python flushes once more at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

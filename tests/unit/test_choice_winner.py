@@ -16,6 +16,7 @@ from trtproof.choice.figures import make_vocabulary
 from trtproof.choice.finals import plan_final
 from trtproof.choice.question import Question, parse_question
 from trtproof.choice.winner import Winner, find_winner
+from trtproof.measure.samples import OUT_OF_TIME, THROUGHPUT
 from trtproof.measure.verdict import Word
 
 WORDS = make_vocabulary(["top1"])
@@ -83,6 +84,19 @@ def test_a_disturbed_session_and_too_few_windows_decide_nothing():
     assert not duel(replace(CLEAR, windows=1), "throughput_ips", streams=2).is_clear
     none = duel(replace(CLEAR, windows=0), "throughput_ips", streams=2)
     assert none.reason == "no round or window that both have"
+
+
+def test_a_session_without_its_throughput_says_why():
+    session = CLEAR.make()
+    reason = "benchmark.scenario_minutes (1) were over before it could start"
+    for scenarios, why in (
+        ({THROUGHPUT: [{"code": OUT_OF_TIME, "reason": reason}]}, reason),
+        ({}, "profile full leaves it out (benchmark.throughput is null)"),
+    ):
+        cells = [Cell(make_result(0, JOB), name, 1, 2) for name in (A, B)]
+        short = replace(session, record=dict(session.record) | {"scenarios": scenarios})
+        found = settle(cells[0], cells[1], WORDS.figures["throughput_ips"], short)
+        assert (found.word, found.reason) == (Word.INCONCLUSIVE, why)
 
 
 def test_sizes_are_compared_by_what_they_are():

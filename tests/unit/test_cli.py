@@ -29,14 +29,23 @@ def test_compose_writes_params_once(project, capsys):
     assert cli.main(["compose", "--check"]) == 0
 
 
-def test_a_reader_that_has_read_enough_is_no_traceback(project):
+@pytest.mark.parametrize(("unbuffered", "code"), [("", 0), ("1", 1)])
+def test_a_reader_that_has_read_enough_is_no_traceback(project, unbuffered, code):
+    """Buffered output meets the closed pipe once there is a result, which stays."""
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "trtproof.cli", "compose"]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "trtproof.cli", "compose"], stdout=writing, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered}, text=True, check=False,
+    )  # fmt: skip
     os.close(writing)
-    assert done.returncode == 1
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_without_any_output_to_write_to_a_command_works(project):
+    command = ["sh", "-c", f"{sys.executable} -m trtproof.cli compose >&-"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_check_writes_nothing_and_fails_on_stale_params(project, capsys):

@@ -77,6 +77,19 @@ def test_a_session_that_speaks_against_its_figures_says_so_first(tmp_path):
     assert "benchmark.max_minutes" in short
 
 
+@pytest.mark.parametrize("key", ["requests", "seconds"])
+def test_blocks_that_were_shrunk_to_fit_say_so(tmp_path, key):
+    build(INPUTS)
+    path = tmp_path / "artifacts" / "benchmark" / "run.json"
+    record = artifacts.read_json(path, made_by="benchmark")
+    wanted = {"requests": 1000, "seconds": 0.5}
+    for block, warnings in ((wanted, 0), (wanted | {key: wanted[key] / 2}, 1)):
+        record["schedule"] = {"wanted": wanted, "block": block, "fits_budget": True}
+        artifacts.write_json(path, record)
+        found = [text for text in make_warnings(load(INPUTS)[0]) if "max_minutes" in text]
+        assert len(found) == warnings
+
+
 def test_a_full_run_on_real_data_has_no_warning():
     build(INPUTS)
     assert make_warnings(load(INPUTS)[0]) == []

@@ -12,6 +12,7 @@ from tests.report_inputs import REFERENCE, Inputs, build, load
 from trtproof import artifacts
 from trtproof.report.figures import NotMeasured, Timing
 from trtproof.report.findings import AnswerCheck
+from trtproof.report.markdown import render_markdown
 from trtproof.report.page import render_page
 from trtproof.report.scenarios import ColdStart, Scenarios
 from trtproof.report.session_texts import answers_text
@@ -127,7 +128,7 @@ def test_a_scenario_that_its_time_ran_out_for_says_so_everywhere():
     record = json.loads(path.read_text(encoding="utf-8"))
     names = ("throughput", "cold", "sustained", "device", "parts", "energy", "memory", "trtexec")
     reason = "benchmark.scenario_minutes (2) were over before it could start"
-    notes = {name: [{"reason": reason}] for name in names}
+    notes = {name: [{"code": "out_of_time", "reason": reason}] for name in names}
     artifacts.write_json(path, record | {"scenarios": notes})
     findings, facts = load(INPUTS)
     absent = NotMeasured(reason)
@@ -141,6 +142,10 @@ def test_a_scenario_that_its_time_ran_out_for_says_so_everywhere():
         assert not {"cold_ms", "load_b1_s1_ips"} & facts.metrics[variant.name][facts.slug].keys()
     assert findings.gpu.energy == findings.gpu.memory == absent
     assert reason in render_page(findings, facts)
+    assert (
+        f"scenario_minutes were over: not measured: {', '.join(sorted(names))}"
+        in render_markdown(findings, facts).replace("\\_", "_")
+    )
 
 
 def test_an_unavailable_variant_keeps_its_reason_in_every_scenario():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.benchmark_settings import COLD, SUSTAINED, THROUGHPUT, benchmark_config
+from tests.benchmark_settings import COLD, ENERGY, SUSTAINED, THROUGHPUT, benchmark_config
 from tests.fakes import make_feeds
 from tests.unit.test_session import children, contender
 
@@ -172,7 +172,7 @@ def test_no_scenario_starts_once_their_time_is_over(tmp_path: Path) -> None:
     wanted: dict[str, Any] = {"throughput": THROUGHPUT, "cold": COLD, "sustained": SUSTAINED}
     record = run(tmp_path, scenario_minutes=1e-9, **wanted)
     reason = "benchmark.scenario_minutes (1e-09) were over before it could start"
-    assert record.notes == {name: [{"reason": reason}] for name in wanted}
+    assert record.notes == {name: [{"code": "out_of_time", "reason": reason}] for name in wanted}
     assert record.blocks == []
 
 
@@ -194,3 +194,10 @@ def test_a_scenario_that_has_started_is_finished(
     record = run_scenarios(launcher, clock=clock, evaluated=evaluated)
     assert len(record.notes["throughput"]) == passes
     assert "were over" in record.notes["cold"][0]["reason"]
+
+
+def test_what_a_cpu_never_has_says_so_whatever_the_time(tmp_path: Path) -> None:
+    record = run(tmp_path, scenario_minutes=1e-9, energy=ENERGY, memory_ledger=True, cold=COLD)
+    assert "over before" in record.notes["cold"][0]["reason"]
+    for name in ("energy", "memory"):
+        assert record.notes[name][0]["reason"].startswith("the run is on the CPU")

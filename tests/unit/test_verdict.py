@@ -200,3 +200,21 @@ def test_the_unit_of_time_changes_no_verdict(reference, contender, again, expone
     scaled = judge(values_of(*([2.0**exponent * v for v in column] for column in columns)), FULL)
     assert (scaled.word, scaled.gates) == (plain.word, plain.gates)
     assert scaled.shown.value == pytest.approx(plain.shown.value)
+
+
+def test_a_contender_that_differs_from_itself_by_more_is_the_noise():
+    steady = run(change=0.9)
+    assert judge(steady, FULL).word is Word.FASTER
+    restless = {n: value * (1 + 0.3 * (n % 2)) for n, value in steady.contender.items()}
+    for contender_again, word in ((steady.contender, Word.FASTER), (restless, Word.INCONCLUSIVE)):
+        found = judge(replace(steady, contender_again=contender_again), FULL)
+        assert found.word is word
+        assert found.noise_floor is not None
+        assert (found.noise_floor > 0.1) is (word is Word.INCONCLUSIVE)
+        assert found.control == judge(steady, FULL).control  # the reference's, as ever
+
+
+def test_a_second_run_of_the_contender_is_no_control_without_the_references():
+    values = run(change=0.9)
+    alone = replace(values, again={}, contender_again=values.contender)
+    assert judge(alone, FULL).noise_floor is None

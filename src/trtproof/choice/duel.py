@@ -26,6 +26,7 @@ from trtproof.report.comparisons import WALL_P99
 from trtproof.report.figures import HEADLINE, NS_PER_MS, Timing, time_contender
 from trtproof.report.left_out import read_selection
 from trtproof.report.relative import Rate, rate_over_windows
+from trtproof.report.skipped import why_skipped
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -64,7 +65,7 @@ class Session:
 
     @property
     def reference(self) -> str:
-        """Return the variant that ran twice."""
+        """Return the variant that always runs twice."""
         return str(self.record["reference"])
 
     @property
@@ -134,7 +135,11 @@ def _over_windows(first: Cell, second: Cell, figure: Figure, session: Session) -
         for cell in (first, second)
     ]
     if ratio is None:
-        return Duel(first, second, Word.INCONCLUSIVE, TOO_LITTLE)
+        why = why_skipped(
+            session.record.get("scenarios", {}), THROUGHPUT,
+            setting=THROUGHPUT, profile=session.profile,
+        )  # fmt: skip
+        return Duel(first, second, Word.INCONCLUSIVE, why.reason if why else TOO_LITTLE)
     floors = [aa_halfwidth(_as_ratio(item, gate=True)) for item in controls if item is not None]
     known = [floor for floor in floors if floor is not None]
     shown = _as_ratio(ratio, gate=False)

@@ -13,6 +13,7 @@ from trtproof.measure.protocols import protocol_of
 from trtproof.measure.quantiles import percentile
 from trtproof.measure.ratios import ratio_of_rounds
 from trtproof.measure.samples import DEVICE, LATENCY, counted
+from trtproof.measure.schedule import AGAIN
 from trtproof.measure.stopping import Width
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def find_widths(
 ) -> list[Width]:
     """Return how wide the shown interval of every ratio to the reference is, where it matters.
 
-    Its second run is compared as well: the noise floor gates, so it must be narrow too. Nothing
-    without a reference.
+    Second runs are compared with the first ones of the same variant: noise floors gate, so they
+    must be narrow too. Nothing without a reference.
 
     Args:
         samples: of the latency scenario, as only its rounds can be extended.
@@ -81,7 +82,7 @@ def find_widths(
         Width(
             name=f"{contender} batch {batch} {key}",
             halfwidth=_halfwidth(
-                values_by_round(samples, FIGURES[key], reference, batch),
+                values_by_round(samples, FIGURES[key], _base_of(contender, reference), batch),
                 values_by_round(samples, FIGURES[key], contender, batch),
                 sessions,
             ),
@@ -92,6 +93,11 @@ def find_widths(
         for batch in batches
         for contender in _compared(others, samples, reference)
     ]
+
+
+def _base_of(contender: str, reference: str) -> str:
+    """Return what a contender is compared with: a second run with the first."""
+    return contender.removesuffix(AGAIN) if contender.endswith(AGAIN) else reference
 
 
 def _compared(others: Sequence[str], samples: DataFrame, reference: str) -> Sequence[str]:

@@ -46,7 +46,7 @@ class SessionInputs:
 
     @property
     def variants(self) -> list[Contender]:
-        """Return every plan once: the contenders without the reference's second run."""
+        """Return every plan once: the contenders without second runs."""
         return [item for item in self.contenders if not item.name.endswith(AGAIN)]
 
 

@@ -28,6 +28,12 @@ PARTS: Final = "parts"
 ENERGY: Final = "energy"
 MEMORY: Final = "memory"
 TRTEXEC: Final = "trtexec"
+ON_GPU_ONLY: Final = frozenset({DEVICE, PARTS, ENERGY, MEMORY, TRTEXEC})
+"""Scenarios that take no time on a CPU: they say why they have nothing there."""
+
+OUT_OF_TIME: Final = "out_of_time"
+"""Code of the note on a scenario that did not start once benchmark.scenario_minutes were over."""
+
 COUNTED: Final = "counted"
 WARMUP: Final = "warmup"
 DISTURBED: Final = "disturbed"

@@ -49,6 +49,8 @@ from trtproof.measure.samples import (
     DEVICE,
     ENERGY,
     MEMORY,
+    ON_GPU_ONLY,
+    OUT_OF_TIME,
     PARTS,
     SUSTAINED,
     THROUGHPUT,
@@ -76,8 +78,7 @@ def run_scenarios(
 ) -> ScenarioRecord:
     """Run the configured scenarios; the one that heats the machine comes last.
 
-    None starts once benchmark.scenario_minutes are over: what it would have given is noted as
-    absent, with that reason, so that a run ends with everything that it had measured.
+    None starts once benchmark.scenario_minutes are over; its note then says so.
 
     Args:
         launcher: starts the workers.
@@ -92,10 +93,11 @@ def run_scenarios(
     runner = _ScenarioRunner(launcher, record, clock, evaluated)
     minutes, begun_ns = launcher.inputs.config.scenario_minutes, clock.now_ns()
     for names, run in runner.list_wanted():
-        if minutes is not None and clock.now_ns() - begun_ns >= minutes * 60 * NS_PER_S:
+        over = minutes is not None and clock.now_ns() - begun_ns >= minutes * 60 * NS_PER_S
+        if over and not (launcher.inputs.gpu is None and ON_GPU_ONLY.issuperset(names)):
             reason = f"benchmark.scenario_minutes ({minutes:g}) were over before it could start"
             progress.note(f"left out: {', '.join(names)}; {reason}")
-            record.notes |= {name: [{"reason": reason}] for name in names}
+            record.notes |= {name: [{"code": OUT_OF_TIME, "reason": reason}] for name in names}
         else:
             run()
     return record

@@ -17,7 +17,7 @@ three starts a verdict never gates.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -60,13 +60,15 @@ class RoundValues:
 
     Each mapping is by round number; only rounds that all of them have are used. `again` is the
     reference's second run, empty where there was none; `sessions` says which generation of workers
-    measured a round.
+    measured a round. `contender_again` is the contender's own second run, where it had one: what
+    differs from itself by a fifth differs from nothing by less.
     """
 
     reference: Mapping[int, float]
     again: Mapping[int, float]
     contender: Mapping[int, float]
     sessions: Mapping[int, int]
+    contender_again: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class Verdict:
     Ratios are above 1 where the contender is better. `shown` has the 95 % interval over rounds and
     worker starts; `gate` and `control` (A/A) the exact 99 % interval over rounds alone. `shown_all`
     is `shown` with the left-out rounds in, None where none were. `delta` and `noise_floor` are
-    shares; the floor is None where there is no control.
+    shares; the floor is None where there is no control, and the larger A/A half-width where the
+    contender ran twice as well.
     """
 
     word: Word
@@ -119,7 +122,7 @@ def judge(values: RoundValues, rule: VerdictRule, selection: Selection | None = 
         control = _compare_rounds_alone(values, values.again, kept, rule.better)
     if len(kept) < len(every_round):
         shown_all = _compare(values, every_round, rule.better)
-    floor = aa_halfwidth(control) if control else None
+    floor = _find_floor(control, values, kept)
     word, reason = choose_word(shown, gate, floor, rule.minimum_effect)
     if selection is not None and selection.mostly_disturbed:
         word, reason = Word.INCONCLUSIVE, "more than half of the rounds were disturbed"
@@ -135,6 +138,18 @@ def judge(values: RoundValues, rule: VerdictRule, selection: Selection | None = 
         noise_floor=floor,
         delta=max(rule.minimum_effect, floor or 0.0),
     )
+
+
+def _find_floor(control: Ratio | None, values: RoundValues, kept: Sequence[int]) -> float | None:
+    """Return the A/A half-width of whichever is the noisier; None if one is not known."""
+    floor = aa_halfwidth(control) if control else None
+    rounds = [number for number in kept if number in values.contender_again]
+    if floor is None or not rounds:
+        return floor
+    own = [values.contender[number] for number in rounds]
+    second = [values.contender_again[number] for number in rounds]
+    other = aa_halfwidth(ratio_of_rounds(own, second, confidence=GATE_CONFIDENCE))
+    return None if other is None else max(floor, other)
 
 
 def choose_word(
@@ -155,7 +170,7 @@ def choose_word(
     if interval is None or decisive is None:
         return Word.INCONCLUSIVE, f"{gate.rounds_count} rounds are too few for an interval"
     if noise_floor is None:
-        return Word.INCONCLUSIVE, "the reference has no second run to tell the noise by"
+        return Word.INCONCLUSIVE, "there is no second run to tell the noise by"
     margin = max(minimum_effect, noise_floor)
     if decisive[0] > 1 + margin and interval[0] > 1:
         return Word.FASTER, f"better by more than {_percent(margin)} in all that was seen"
@@ -172,7 +187,7 @@ def _choose_without_change(
     effect = _percent(minimum_effect)
     if noise_floor > minimum_effect:
         noise = _percent(noise_floor)
-        why = f"two runs of the reference may differ by {noise} here, more than {effect}"
+        why = f"two runs of one of them may differ by {noise} here, more than {effect}"
         return Word.INCONCLUSIVE, why
     if 1 / (1 + minimum_effect) <= ends[0] and ends[1] <= 1 + minimum_effect:
         return Word.SAME, f"within {effect} in all that was seen"

@@ -1,7 +1,7 @@
 """The noise of a session carried to contenders that did not run twice in it.
 
-Only one contender of a session runs twice. How its second run differs from its first, round by
-round, is what the machine does to any contender.
+The reference runs twice in every session. How its second run differs from its first, round by
+round, stands for what the machine does to contenders that ran once.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ DECISIVE: Final[Mapping[Device, Sequence[str]]] = {
     "gpu": (HEADLINE, WALL_P99),
 }
 
+RAN_ONCE: Final = NotMeasured("it ran once in this session")
 NO_COMMON_ROUND: Final = "no round counted for both it and the reference"
 
 
@@ -71,7 +72,11 @@ class Judge:
     minimum_effects: Mapping[str, float]
 
     def compare(
-        self, reference: Timing, again: Timing | NotMeasured, contender: Timing
+        self,
+        reference: Timing,
+        again: Timing | NotMeasured,
+        contender: Timing,
+        contender_again: Timing | NotMeasured = RAN_ONCE,
     ) -> Comparisons | NotMeasured:
         """Return how many times as good as the reference the contender is, by each figure.
 
@@ -79,13 +84,17 @@ class Judge:
             reference: the variant that the others are compared with.
             again: its second run in the same session, which tells the noise.
             contender: any contender of the session; `again` itself for the noise alone.
+            contender_again: its own second run, where it had one: the noisier of both counts.
 
         Raises:
             InputError: they were measured by different protocols.
         """
-        timed = [item for item in (reference, again, contender) if isinstance(item, Timing)]
-        require_one_protocol((item.protocol for item in timed), what="a comparison")
-        second = again.values_ms if isinstance(again, Timing) else {}
+        runs = (reference, again, contender, contender_again)
+        protocols = (item.protocol for item in runs if isinstance(item, Timing))
+        require_one_protocol(protocols, what="a comparison")
+        second, other = (
+            item.values_ms if isinstance(item, Timing) else {} for item in (again, contender_again)
+        )
         found = {}
         for key in SHOWN[self.device]:
             values = RoundValues(
@@ -93,6 +102,7 @@ class Judge:
                 again=second.get(key, {}),
                 contender=contender.values_ms.get(key, {}),
                 sessions=reference.sessions,
+                contender_again=other.get(key, {}),
             )
             if key in self.minimum_effects and self._common(values):
                 found[key] = self._judge(key, values)

@@ -19,7 +19,7 @@ from trtproof.measure.ratios import SHOWN_CONFIDENCE
 from trtproof.measure.samples import DEVICE, PARTS, WARMUP, counted, of_scenario
 from trtproof.measure.schedule import AGAIN
 from trtproof.measure.verdict import RoundValues, VerdictRule, judge
-from trtproof.report.comparisons import NO_COMMON_ROUND, Comparison
+from trtproof.report.comparisons import NO_COMMON_ROUND, RAN_ONCE, Comparison
 from trtproof.report.device_torch import find_device_best
 from trtproof.report.figures import (
     Blocks,
@@ -120,12 +120,14 @@ def read_device_times(
         name: DeviceFindings(
             launches=launches[name],
             parts=session.parts(name, why),
-            comparisons=session.compare(
-                launches[reference], second, second if name == reference else launches[name]
-            ),
+            comparisons=session.compare(launches[reference], second, second)
+            if name == reference
+            else session.compare(launches[reference], second, launches[name], again[name]),
             control=session.compare(launches[name], again[name], again[name]),
             best_torch=best.names,
-            against_torch=session.compare(best.without(name), best.again, launches[name]),
+            against_torch=session.compare(
+                best.without(name), best.again, launches[name], again[name]
+            ),
         )
         for name, why in absent.items()
     }
@@ -164,31 +166,40 @@ class _Session:
         reference: Mapping[int, DeviceTime] | NotMeasured,
         again: Mapping[int, DeviceTime] | NotMeasured,
         contender: Mapping[int, DeviceTime] | NotMeasured,
+        contender_again: Mapping[int, DeviceTime] | NotMeasured = RAN_ONCE,
     ) -> dict[int, Comparison | NotMeasured]:
         """Return how many times as fast as the reference's the contender's launches are."""
         if isinstance(contender, NotMeasured):
             return {}
         if isinstance(reference, NotMeasured) or self._minimum_effect is None:
             return dict.fromkeys(contender, NotMeasured("the reference has no device time"))
-        second = {} if isinstance(again, NotMeasured) else again
+        second, other = (
+            {} if isinstance(item, NotMeasured) else item for item in (again, contender_again)
+        )
         return {
-            batch: self._judge(reference[batch], second.get(batch), own, self._minimum_effect)
+            batch: self._judge(
+                (reference[batch], second.get(batch)),
+                (own, other.get(batch)),
+                self._minimum_effect,
+            )
             for batch, own in contender.items()
             if batch in reference
         }
 
     def _judge(
         self,
-        reference: DeviceTime,
-        again: DeviceTime | None,
-        contender: DeviceTime,
+        first: tuple[DeviceTime, DeviceTime | None],
+        contender: tuple[DeviceTime, DeviceTime | None],
         minimum_effect: float,
     ) -> Comparison | NotMeasured:
+        """Return the verdict on two variants, each with its second run where it had one."""
+        (reference, again), (own, own_again) = first, contender
         values = RoundValues(
             reference=reference.values_ms,
             again=again.values_ms if again else {},
-            contender=contender.values_ms,
+            contender=own.values_ms,
             sessions=reference.sessions,
+            contender_again=own_again.values_ms if own_again else {},
         )
         selection = self._selection()
         if not values.reference.keys() & values.contender.keys() & set(selection.kept):

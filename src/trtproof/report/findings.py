@@ -49,7 +49,8 @@ class Run:
     """What run.json says of the session; `machine` is flat, as it was recorded.
 
     `harness_ns` is what a request that does nothing takes, by the name of the time (e2e_ns,
-    cpu_ns). `cut_short` says that the wanted requests did not fit into the time budget.
+    cpu_ns). `cut_short` says that the wanted requests did not fit into the time budget, and
+    `out_of_time` names the scenarios that did not start for want of time.
     `load_per_core` is the machine's load before any of our workers ran, `slow_starts_count` how
     many blocks began with a request far slower than their others. `user` is git's user name,
     `changed` the tracked files that differed from the commit, None where that was not recorded.
@@ -65,6 +66,7 @@ class Run:
     variants: Mapping[str, Mapping[str, Any]]
     harness_ns: Mapping[str, int]
     cut_short: bool = False
+    out_of_time: Sequence[str] = ()
     load_per_core: float | None = None
     blocks_count: int = 0
     slow_starts_count: int = 0

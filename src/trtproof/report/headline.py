@@ -144,13 +144,15 @@ def _noise_warnings(findings: Findings) -> list[str]:
             f"{Word.INCONCLUSIVE}: {len(selection.causes)} of {len(selection.kept)} rounds were "
             f"disturbed ({cause_text(findings)}); all of them are in the figures"
         )
-    floors = [noise_floor(findings.reference, batch) for batch in findings.batches]
-    floor = max((value for value in floors if value is not None), default=0.0)
-    if floor > QUIET_SHARE:
-        warnings.append(
-            f"Noisy: two runs of {findings.reference.name} may differ by {100 * floor:.0f} % "
-            "here, so speed-ups over it are rough"
-        )
+    named = {variant.name: variant for variant in findings.variants}
+    for name in list_controls(findings):
+        floors = [noise_floor(named[name], batch) for batch in findings.batches]
+        floor = max((value for value in floors if value is not None), default=0.0)
+        if floor > QUIET_SHARE:
+            warnings.append(
+                f"Noisy: two runs of {name} may differ by {100 * floor:.0f} % here, so speed-ups "
+                "over it are rough"
+            )
     if isinstance(run, Run) and (run.load_per_core or 0) > BUSY_LOAD_PER_CORE:
         warnings.append(
             f"Busy machine: {run.load_per_core:.1f} tasks per core wanted to run before this "
@@ -160,6 +162,9 @@ def _noise_warnings(findings: Findings) -> list[str]:
         warnings.append(f"Warm-up did not settle for {', '.join(run.unsettled)}")
     if isinstance(run, Run) and run.cut_short:
         warnings.append("Fewer requests than the profile wants fitted into benchmark.max_minutes")
+    if isinstance(run, Run) and run.out_of_time:
+        names = ", ".join(run.out_of_time)
+        warnings.append(f"benchmark.scenario_minutes were over: not measured: {names}")
     return warnings
 
 

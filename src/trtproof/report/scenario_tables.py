@@ -73,7 +73,7 @@ def _load_cell(facts: Facts, variant: str, load: Load | None) -> Cell:
 
 
 def _again_rows(name: Cell, loads: Sequence[Load], streams: Sequence[int]) -> list[Sequence[Cell]]:
-    """Return the reference's second run, which is in no metrics file."""
+    """Return a variant's second run, which is in no metrics file."""
     rows: list[Sequence[Cell]] = []
     for batch, row in _by_batch(loads).items():
         cells = [
@@ -122,7 +122,11 @@ def _load_notes() -> list[str]:
         "With more than one stream the requests overlap, so that a latency is not what one request "
         "takes alone: read the throughput."
     )
-    return [small, overlap, f"{AGAIN} is the reference's second run: this scenario's noise."]
+    return [
+        small,
+        overlap,
+        f"NAME{AGAIN} is NAME's second run; the reference's is this scenario's noise.",
+    ]
 
 
 def sustained_table(findings: Findings, facts: Facts) -> Table:

@@ -93,7 +93,7 @@ class ColdStart:
 
 @dataclass(frozen=True)
 class Scenarios:
-    """One variant's; `again` is the load of the reference's second run."""
+    """One variant's; `again` is the load of its second run, where it had one."""
 
     throughput: Sequence[Load] | NotMeasured
     again: Sequence[Load]

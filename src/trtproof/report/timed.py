@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from trtproof import artifacts
 from trtproof.hardware import Hardware
 from trtproof.measure.disturbed import Selection
-from trtproof.measure.samples import LATENCY, of_scenario, read_samples
+from trtproof.measure.samples import LATENCY, OUT_OF_TIME, of_scenario, read_samples
 from trtproof.measure.schedule import AGAIN
 from trtproof.report.answers import check_answers, load_answers, refuse_other_answers
 from trtproof.report.clock_check import check_clocks
-from trtproof.report.comparisons import Comparisons, Device, Judge
+from trtproof.report.comparisons import RAN_ONCE, Comparisons, Device, Judge
 from trtproof.report.device_times import DeviceFindings, read_device_times
 from trtproof.report.evaluated import Evaluation
 from trtproof.report.evidence import read_evidence
@@ -159,7 +159,12 @@ def _read_run(record: Mapping[str, Any] | None) -> Run | NotMeasured:
         machine=_flatten_run(record),
         variants=record.get("variants", {}),
         harness_ns=record.get("harness", {}),
-        cut_short=record.get("schedule", {}).get("fits_budget") is False,
+        cut_short=_is_cut_short(record.get("schedule", {})),
+        out_of_time=[
+            name
+            for name, notes in record.get("scenarios", {}).items()
+            if notes and notes[0].get("code") == OUT_OF_TIME
+        ],
         load_per_core=_load_per_core(record),
         blocks_count=len(record.get("blocks", ())),
         slow_starts_count=sum(
@@ -172,6 +177,13 @@ def _read_run(record: Mapping[str, Any] | None) -> Run | NotMeasured:
         variables=machine.get("variables", {}),
         evidence=read_evidence(record),
     )
+
+
+def _is_cut_short(schedule: Mapping[str, Any]) -> bool:
+    """Say whether blocks have fewer requests than the profile wants, or took too long even so."""
+    block, wanted = schedule.get("block") or {}, schedule.get("wanted") or {}
+    shrunk = any(block.get(key, 0) < wanted.get(key, 0) for key in ("requests", "seconds"))
+    return shrunk or schedule.get("fits_budget") is False
 
 
 def _load_per_core(record: Mapping[str, Any]) -> float | None:
@@ -237,13 +249,16 @@ def _compare_all(
     """
     reference = control.reference
     first, again = control.first[reference], control.again[reference]
-    found = {
-        name: {
-            batch: _compare(judges.make(reference, name), first[batch], again[batch], timing)
-            for batch, timing in (again if name == reference else own).items()
-        }
-        for name, own in control.first.items()
-    }
+    found: dict[str, dict[int, Comparisons | NotMeasured]] = {}
+    for name, own in control.first.items():
+        judge, is_itself = judges.make(reference, name), name == reference
+        found[name] = {
+            batch: _compare(
+                judge, first[batch], again[batch], timing,
+                RAN_ONCE if is_itself else control.again[name][batch],
+            )
+            for batch, timing in (again if is_itself else own).items()
+        }  # fmt: skip
     clocks_mhz = read_state(judges.record).clocks_mhz
     effects = judges.make(reference, reference).minimum_effects
     return {
@@ -268,9 +283,10 @@ def _compare(
     reference: Timing | NotMeasured,
     again: Timing | NotMeasured,
     contender: Timing | NotMeasured,
+    contender_again: Timing | NotMeasured = RAN_ONCE,
 ) -> Comparisons | NotMeasured:
     if isinstance(contender, NotMeasured):
         return contender
     if isinstance(reference, NotMeasured):
         return NotMeasured(f"the reference was not timed ({reference.reason})")
-    return judge.compare(reference, again, contender)
+    return judge.compare(reference, again, contender, contender_again)

@@ -116,7 +116,9 @@ def _compare(
     before = timings[best.name][own.batch]
     if isinstance(before, NotMeasured):
         return before
-    return make_judge(best.name, name).compare(before, _find_again(best.name, before, control), own)
+    again = _find_again(best.name, before, control)
+    judge = make_judge(best.name, name)
+    return judge.compare(before, again, own, control.again[name][own.batch])
 
 
 def _find_again(name: str, timing: Timing, control: Control) -> Timing | NotMeasured:
