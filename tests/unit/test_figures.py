@@ -64,3 +64,14 @@ def test_processor_time_that_was_not_measured_has_no_width() -> None:
     blocks = [block(name, number, [10], cpu_ns=0) for name in "ab" for number in range(8)]
     (width,) = find_widths(make_samples(blocks), {"cpu_p50": WANTED}, reference="a")
     assert width.halfwidth is None
+
+
+def test_a_second_run_is_compared_with_the_first_of_the_same_variant() -> None:
+    blocks = []
+    for number in range(8):
+        blocks += [block("a", number, [100 + 40 * (number % 2)])]
+        blocks += [block(name, number, [50]) for name in ("b", "b/again")]
+    found = find_widths(make_samples(blocks), {"wall_p50": WANTED}, reference="a")
+    widths = {width.name: width.halfwidth or 0.0 for width in found}
+    assert widths["b batch 1 wall_p50"] > 0.1
+    assert widths["b/again batch 1 wall_p50"] == pytest.approx(0.0)
