@@ -175,10 +175,12 @@ def test_runners_of_one_engine_are_independent(engine: Engine) -> None:
 
 
 def test_closing_a_runner_twice_is_harmless(engine: Engine) -> None:
-    runner = engine.runner(0)
+    runner, other = engine.runner(0), engine.runner(1)
+    wanted = run_once(other, make_feeds(1))["logits"]
     run_once(runner, make_feeds(1))
     runner.close()
     runner.close()
+    np.testing.assert_array_equal(run_once(other, make_feeds(1))["logits"], wanted)
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,8 @@ def test_any_latencies_have_a_distribution_inside_the_picture(latencies):
 
 
 def test_equal_latencies_have_a_distribution():
-    parse(distribution_ridges([Spread("a", "v1", np.full(9, 3.0))], "x"))
+    root = parse(distribution_ridges([Spread("a", "v1", np.full(9, 3.0))], "x"))
+    assert any(item.attrib.get("d") for item in root.iter("path"))
 
 
 @given(st.lists(st.tuples(st.floats(0.5, 1e5), st.floats(0.01, 1e4)), min_size=1, max_size=5))
@@ -231,7 +232,10 @@ def test_names_beside_line_ends_do_not_overlap():
 
 @pytest.mark.parametrize("latency_ms", [0.001, 1.0, 5000.0])
 def test_one_equal_latency_everywhere_can_be_drawn(latency_ms):
-    parse(percentile_curves([Series("a", "v0", [(0.0, latency_ms), (0.5, latency_ms)])], "x"))
+    series = [Series("a", "v0", [(0.0, latency_ms), (0.5, latency_ms)])]
+    drawn = percentile_curves(series, "x")
+    assert "a" in [item.text for item in parse(drawn).iter("text")]
+    assert not re.search(r"\b(nan|inf)\b", drawn)
 
 
 @given(st.floats(1e-4, 1e6))

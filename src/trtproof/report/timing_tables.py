@@ -207,7 +207,8 @@ def _verdict_notes(findings: Findings) -> list[str]:
         "FASTER and SLOWER need the whole 99 % interval beyond the share that counts, and the 95 % "
         "interval beyond 1. A difference counts from the smallest effect that matters, or from the "
         "99 % half-width of the reference against itself, whichever is larger; against the best "
-        "PyTorch setting, of that one against itself where it ran twice. On a processor, "
+        "PyTorch setting, of that one against itself where it ran twice. Where both of a pair ran "
+        "twice the noisier one counts. On a processor, "
         "which others use too, P10 and CPU time decide; on a GPU the median and P99."
     )
     left_out = (
